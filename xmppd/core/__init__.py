@@ -1,0 +1,1 @@
+"""What everything else is built on: pure, without reactor and without I/O."""
