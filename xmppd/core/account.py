@@ -1,0 +1,42 @@
+"""An account as the running server knows it, and what is tied to it while it lives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xmppd.core.jid import JID
+
+if TYPE_CHECKING:
+    from xmppd.core.context import Session
+
+__all__ = ["Account"]
+
+
+class Account:
+    """One account.  All of them are in memory, so that a message never asks the disk who exists.
+
+    :ivar id: the key of its rows; None for a guest, who has none.
+    :ivar jid: its bare JID.
+    :ivar enabled: whether it may log in.
+    :ivar sessions: its bound sessions, hibernating ones included, in order of binding.
+    :ivar archived_until: sequence below which everything to deliver is confirmed.
+    """
+
+    __slots__ = ("archived_until", "enabled", "id", "jid", "sessions")
+
+    def __init__(
+        self, number: int | None, jid: JID, *, enabled: bool = True, archived_until: int = 0
+    ) -> None:
+        self.id = number
+        self.jid = jid
+        self.enabled = enabled
+        self.sessions: list[Session] = []
+        self.archived_until = archived_until
+
+    def __repr__(self) -> str:
+        return f"<Account {self.jid} {len(self.sessions)} sessions>"
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether it lives only as long as its stream (SASL ANONYMOUS)."""
+        return self.id is None

@@ -1,0 +1,188 @@
+"""A stanza as the server carries it: attributes, and children as spans of the bytes that arrived.
+
+No tree is built for a plain message: children are found by namespace and name in a short tuple, and all
+receivers share the same bytes.  `xmppd.xml.tree.element` builds a tree for handlers that look deeper.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from xmppd.core.jid import JID
+
+__all__ = ["Child", "Stanza", "escape_attribute", "escape_text"]
+
+#: A child of a stanza: namespace, name, and where its bytes start and end in `Stanza.inner`.
+Child = tuple[str, str, int, int]
+
+#: Between namespace and name of an attribute; a character that XML forbids.
+SEPARATOR = "\x01"
+
+_unsafe_attribute = re.compile("[&<>'\"\t\n\r]").search
+_ATTRIBUTE_ESCAPES = str.maketrans(
+    {
+        "&": "&amp;",
+        "<": "&lt;",
+        ">": "&gt;",
+        "'": "&apos;",
+        '"': "&quot;",
+        "\t": "&#9;",
+        "\n": "&#10;",
+        "\r": "&#13;",
+    }
+)
+_TEXT_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
+
+
+def escape_attribute(value: str) -> str:
+    """The value of an attribute, ready to stand between single quotes."""
+    return value.translate(_ATTRIBUTE_ESCAPES) if _unsafe_attribute(value) else value
+
+
+def escape_text(value: str) -> str:
+    """Character data; a carriage return would be changed by the receiver's parser if left raw."""
+    return value.translate(_TEXT_ESCAPES)
+
+
+def _written_attribute(number: int, name: str, value: str) -> str:
+    if SEPARATOR not in name:
+        return f" {name}='{escape_attribute(value)}'"
+    namespace, _, local = name.partition(SEPARATOR)
+    return f" xmlns:n{number}='{escape_attribute(namespace)}' n{number}:{local}='{escape_attribute(value)}'"
+
+
+class Stanza:
+    """A message, presence or iq.  Immutable once it is routed: changes make a new one.
+
+    :ivar kind: ``message``, ``presence`` or ``iq``.
+    :ivar attrs: all attributes but ``to`` and ``from``, by name (``xml:lang`` under that name).
+    :ivar to: the addressee, or None where the stanza has none.
+    :ivar sender: who sent it, as the server vouches for it (never what the client claims).
+    :ivar inner: the bytes of the children, one after the other.
+    :ivar children: where each child stands in `inner`.
+    """
+
+    __slots__ = ("_wire", "attrs", "children", "inner", "kind", "sender", "to")
+
+    def __init__(
+        self,
+        kind: str,
+        attrs: dict[str, str],
+        inner: bytes = b"",
+        children: tuple[Child, ...] = (),
+        *,
+        to: JID | None = None,
+        sender: JID | None = None,
+    ) -> None:
+        self.kind = kind
+        self.attrs = attrs
+        self.inner = inner
+        self.children = children
+        self.to = to
+        self.sender = sender
+        self._wire: bytes | None = None
+
+    def __repr__(self) -> str:
+        # Names and addresses only: a stanza may end up in a log line, its content must not.
+        names = ",".join(name for _, name, _, _ in self.children)
+        return f"<Stanza {self.kind} {self.type} id={self.id} {self.sender}->{self.to} [{names}]>"
+
+    @property
+    def id(self) -> str | None:
+        """The ``id`` attribute."""
+        return self.attrs.get("id")
+
+    @property
+    def type(self) -> str | None:
+        """The ``type`` attribute as it stands; see `message_type` for the default of a message."""
+        return self.attrs.get("type")
+
+    @property
+    def message_type(self) -> str:
+        """The type of a message; an unknown or missing one counts as ``normal`` (RFC 6121, 5.2.2)."""
+        kind = self.attrs.get("type", "normal")
+        return kind if kind in ("chat", "error", "groupchat", "headline") else "normal"
+
+    # -- children
+
+    def find(self, namespace: str, name: str) -> Child | None:
+        """The first child of that name, or None."""
+        for child in self.children:
+            if child[1] == name and child[0] == namespace:
+                return child
+        return None
+
+    def has(self, namespace: str, name: str) -> bool:
+        """Whether there is a child of that name."""
+        return self.find(namespace, name) is not None
+
+    def has_namespace(self, namespace: str) -> bool:
+        """Whether any child is in that namespace."""
+        return any(child[0] == namespace for child in self.children)
+
+    def xml(self, child: Child) -> bytes:
+        """The bytes of a child; a child in the content namespace has no declaration of its own."""
+        return self.inner[child[2] : child[3]]
+
+    # -- changed copies
+
+    def _copy(self, inner: bytes, children: tuple[Child, ...]) -> Stanza:
+        return Stanza(self.kind, self.attrs, inner, children, to=self.to, sender=self.sender)
+
+    def keep(self, wanted: Callable[[Child], bool]) -> Stanza:
+        """The stanza with those children only for which `wanted` is true; itself if that is all."""
+        kept = [child for child in self.children if wanted(child)]
+        if len(kept) == len(self.children):
+            return self
+        return self.with_children((namespace, name, self.inner[a:b]) for namespace, name, a, b in kept)
+
+    def with_children(self, parts: Iterable[tuple[str, str, bytes]]) -> Stanza:
+        """The stanza with these children (namespace, name, bytes) instead of its own."""
+        children, pieces, position = [], [], 0
+        for namespace, name, xml in parts:
+            children.append((namespace, name, position, position + len(xml)))
+            pieces.append(xml)
+            position += len(xml)
+        return self._copy(b"".join(pieces), tuple(children))
+
+    def adding(self, namespace: str, name: str, xml: bytes) -> Stanza:
+        """The stanza with one more child at the end."""
+        end = len(self.inner)
+        return self._copy(self.inner + xml, (*self.children, (namespace, name, end, end + len(xml))))
+
+    def readdressed(self, *, to: JID | None) -> Stanza:
+        """The same stanza for another addressee."""
+        return Stanza(self.kind, self.attrs, self.inner, self.children, to=to, sender=self.sender)
+
+    # -- bytes
+
+    def start_tag(self, to: JID | None) -> str:
+        """The start tag up to, not including, its closing bracket."""
+        text = f"<{self.kind}"
+        if self.sender is not None:
+            text += f" from='{self.sender.xml}'"
+        if to is not None:
+            text += f" to='{to.xml}'"
+        for number, (name, value) in enumerate(self.attrs.items()):
+            text += _written_attribute(number, name, value)
+        return text
+
+    def render(self, *, to: JID | None) -> bytes:
+        """The bytes of the stanza on a stream of its content namespace, addressed to `to`."""
+        start = self.start_tag(to).encode()
+        if not self.inner:
+            return start + b"/>"
+        return b"%b>%b</%b>" % (start, self.inner, self.kind.encode())
+
+    @property
+    def wire(self) -> bytes:
+        """The bytes of the stanza as addressed, made once for all receivers."""
+        if self._wire is None:
+            self._wire = self.render(to=self.to)
+        return self._wire
+
+    def standing_alone(self, namespace: str = "jabber:client") -> bytes:
+        """The bytes with the content namespace declared: for the archive and for wrappers."""
+        cut = len(self.kind) + 1
+        return b"%b xmlns='%b'%b" % (self.wire[:cut], namespace.encode(), self.wire[cut:])
