@@ -1,0 +1,164 @@
+"""What the parts of the server see of each other: typed Protocols, and the Context handed to a module."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from xmppd.core.account import Account
+from xmppd.core.hooks import Hooks
+from xmppd.core.jid import JID
+
+if TYPE_CHECKING:
+    from xmppd.core.errors import StanzaError, StreamError
+    from xmppd.core.module import Module
+    from xmppd.core.stanza import Stanza
+
+__all__ = ["Clock", "Completion", "Context", "Database", "Host", "Registry", "Router", "Session", "Ticket"]
+
+T = TypeVar("T")
+
+
+class Completion(Protocol):
+    """Someone who waits for a row to be durable; called in the reactor's thread."""
+
+    def committed(self) -> None:
+        """The row is on the disk."""
+
+    def failed(self, error: BaseException) -> None:
+        """The row alone could not be stored."""
+
+
+class Ticket(Completion, Protocol):
+    """What an incoming stanza holds until all that it caused is durable."""
+
+    def hold(self) -> None:
+        """One more thing to wait for; `committed` or `failed` lets go of it."""
+
+
+class Session(Protocol):
+    """A bound resource.  It may outlive its connection (stream management).
+
+    :ivar jid: the full JID.
+    :ivar account: whose session it is.
+    :ivar priority: of its last presence; None before it is available and after it is unavailable.
+    :ivar presence: the last available presence that it broadcast, or None.
+    :ivar slots: what modules keep, by name (see `xmppd.core.slots`).
+    """
+
+    jid: JID
+    account: Account
+    priority: int | None
+    presence: Stanza | None
+    slots: dict[str, Any]
+
+    @property
+    def available(self) -> bool:
+        """Whether it has sent available presence."""
+        ...
+
+    def send(self, stanza: Stanza, row: int | None = None) -> None:
+        """Queue a stanza for the client.
+
+        :param row: the sequence of the archived message that it delivers, where it is one.
+        """
+
+    def close(self, error: StreamError | None = None) -> None:
+        """End the session for good."""
+
+
+class Registry(Protocol):
+    """Which accounts exist, and who is online."""
+
+    def account(self, jid: JID) -> Account | None:
+        """The account of a local bare JID (a resource is ignored)."""
+
+    def session(self, jid: JID) -> Session | None:
+        """The session bound to a full JID."""
+
+    def sessions(self) -> Iterable[Session]:
+        """All sessions of the process."""
+
+    def is_local(self, domain: str) -> bool:
+        """Whether this process serves the domain."""
+
+
+class Router(Protocol):
+    """The way of a stanza, whoever made it."""
+
+    def send(self, stanza: Stanza, session: Session | None = None, ticket: Ticket | None = None) -> None:
+        """A local user sends a stanza: the hooks of sending, then `arrive`.
+
+        :param session: the client session that it came from, if any.
+        :param ticket: what waits until all that it causes is durable.
+        """
+
+    def arrive(self, stanza: Stanza, ticket: Ticket | None = None) -> None:
+        """A stanza arrives where its ``to`` says: a local account or domain, or another server.
+
+        Modules and the server itself send what they make this way; sender and addressee are set.
+        """
+
+    def refuse(self, stanza: Stanza, problem: StanzaError) -> None:
+        """Answer a stanza with an error, unless it is one that is never answered."""
+
+
+class Database(Protocol):
+    """The door to the stores (see `xmppd.storage.database`)."""
+
+    async def read(self, name: str, function: Callable[..., T], *args: Any) -> T:
+        """Run `function(cursor, *args)` in a reading transaction."""
+        ...
+
+    async def write(self, name: str, function: Callable[..., T], *args: Any) -> T:
+        """Run `function(cursor, *args)` in the next group; done when it is durable."""
+        ...
+
+    def append(self, statement: Any, row: tuple[Any, ...], done: Completion | None = None) -> Any:
+        """Put a row in the open group."""
+
+
+class Host(Protocol):
+    """A served domain, as its modules see it.
+
+    :ivar modules: by name, in the order in which they were loaded.
+    """
+
+    modules: dict[str, Module]
+
+
+class Clock(Protocol):
+    """A reactor or a fake one."""
+
+    def seconds(self) -> float:
+        """Time in seconds."""
+        ...
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: Any) -> Any:
+        """Call later."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a module gets: its domain and everything around it.
+
+    :ivar domain: the domain that is served, as a JID.
+    :ivar hooks: the events of this domain.
+    :ivar now: seconds since 1970.
+    :ivar spawn: run a coroutine beside the stanza that is handled; its failure is logged.
+    :ivar settings: the configuration of the domain (`xmppd.config.DomainConfig`).
+    :ivar limits: the limits of the process (`xmppd.config.Limits`).
+    """
+
+    domain: JID
+    host: Host
+    hooks: Hooks
+    router: Router
+    registry: Registry
+    database: Database
+    clock: Clock
+    now: Callable[[], float]
+    spawn: Callable[[Awaitable[None]], None]
+    settings: Any
+    limits: Any

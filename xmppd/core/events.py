@@ -1,0 +1,131 @@
+"""What happens in a domain, as types.  Modules hook handlers to them (see `xmppd.core.hooks`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from xmppd.core.account import Account
+from xmppd.core.jid import JID
+
+if TYPE_CHECKING:
+    from xmppd.core.context import Session, Ticket
+    from xmppd.core.stanza import Stanza
+
+__all__ = [
+    "AccountCreated",
+    "AccountRemoved",
+    "MessageArriving",
+    "MessageSending",
+    "PresenceArriving",
+    "PresenceSending",
+    "SessionAvailable",
+    "SessionBound",
+    "SessionEnded",
+]
+
+
+class MessageSending:
+    """A local user sends a message.  Handlers may replace `stanza`, or settle it by answering it.
+
+    :ivar archived_as: sequence of its row in the sender's archive, once it has one.
+    """
+
+    __slots__ = ("account", "archived_as", "session", "stanza", "ticket")
+
+    def __init__(self, stanza: Stanza, account: Account, session: Session | None, ticket: Ticket) -> None:
+        self.stanza = stanza
+        self.account = account
+        self.session = session
+        self.ticket = ticket
+        self.archived_as: int | None = None
+
+
+class MessageArriving:
+    """A message arrives for a local account, from wherever.
+
+    :ivar stanza_id: the id that the account's archive gave it, once it has one.
+    :ivar row: its sequence there if it waits for delivery, so that a delivery confirms it.
+    :ivar kept: it is kept for later if nobody gets it now.
+    :ivar delivered: the sessions that got the original, once delivery has decided.
+    """
+
+    __slots__ = ("account", "delivered", "kept", "row", "stanza", "stanza_id", "ticket")
+
+    def __init__(self, stanza: Stanza, account: Account, ticket: Ticket) -> None:
+        self.stanza = stanza
+        self.account = account
+        self.ticket = ticket
+        self.stanza_id: str | None = None
+        self.row: int | None = None
+        self.kept = False
+        self.delivered: list[Session] = []
+
+
+@dataclass(slots=True)
+class PresenceSending:
+    """A local session sends presence, of any type, to anyone or (no ``to``) as broadcast."""
+
+    stanza: Stanza
+    account: Account
+    session: Session | None
+    ticket: Ticket
+
+
+@dataclass(slots=True)
+class PresenceArriving:
+    """Presence of any type arrives for a local account or one of its resources."""
+
+    stanza: Stanza
+    account: Account
+    ticket: Ticket
+
+
+@dataclass(slots=True)
+class SessionBound:
+    """A resource was bound."""
+
+    session: Session
+
+
+@dataclass(slots=True)
+class SessionAvailable:
+    """A session sent available presence; `first` for the first time since it was unavailable.
+
+    :ivar previous: the priority before, None if it was not available.
+    """
+
+    session: Session
+    previous: int | None
+
+    @property
+    def first(self) -> bool:
+        """Whether it was not available before."""
+        return self.previous is None
+
+
+@dataclass(slots=True)
+class SessionEnded:
+    """A session is gone for good; it is no longer in its account's sessions.
+
+    :ivar unacknowledged: what stream management still held: stanza, the row that it delivered, and when
+        it was sent.
+    """
+
+    session: Session
+    unacknowledged: list[tuple[Stanza, int | None, float]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class AccountCreated:
+    """An account was made."""
+
+    account: Account
+
+
+@dataclass(slots=True)
+class AccountRemoved:
+    """An account was removed; its rows are gone."""
+
+    account: Account
+    jid: JID

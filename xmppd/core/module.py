@@ -1,0 +1,128 @@
+"""What a module is, and the marks that say what it handles.
+
+A module is one file with one class.  The loader in `xmppd.host` reads the marks; nothing registers itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar
+
+from xmppd.core.account import Account
+from xmppd.core.context import Context, Session, Ticket
+from xmppd.core.hooks import Stage
+from xmppd.core.jid import JID
+from xmppd.core.stanza import Child, Stanza
+
+__all__ = ["IqRequest", "Module", "NoOptions", "Payload", "Target", "Xep", "iq", "on"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: To whom an iq is addressed: the domain, an account (its bare JID).
+Target = Literal["domain", "account"]
+
+#: What a handler of an iq answers: nothing, or the payload with its namespace and name.
+Payload = tuple[str, str, bytes] | None
+
+
+@dataclass(frozen=True)
+class Xep:
+    """A specification that a module implements.
+
+    :ivar number: for example ``0199``; an RFC stands as ``RFC 6121``.
+    """
+
+    number: str
+    version: str
+    name: str
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a module that has none."""
+
+
+@dataclass(slots=True)
+class IqRequest:
+    """An iq get or set for the server itself.
+
+    :ivar child: the payload; its tree comes from `xmppd.xml.tree.child`.
+    :ivar account: the account that is addressed; None where the domain is.
+    :ivar session: the local session that asks; None for a stranger from another server.
+    """
+
+    stanza: Stanza
+    child: Child
+    account: Account | None
+    session: Session | None
+    ticket: Ticket
+
+    @property
+    def sender(self) -> JID:
+        """Who asks, as the server vouches for it."""
+        assert self.stanza.sender is not None
+        return self.stanza.sender
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the account's own user asks."""
+        return self.account is not None and self.sender.bare == self.account.jid
+
+
+class Module:
+    """Base of all modules.
+
+    :cvar name: how the configuration names it.
+    :cvar xeps: what it implements; `docs/xeps.md` is made from it.
+    :cvar Options: a frozen dataclass of its settings.
+    :cvar features: for disco#info of the domain.
+    :cvar account_features: for disco#info of every account.
+    """
+
+    name: ClassVar[str]
+    xeps: ClassVar[tuple[Xep, ...]] = ()
+    Options: ClassVar[type] = NoOptions
+    features: ClassVar[tuple[str, ...]] = ()
+    account_features: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, context: Context, options: Any) -> None:
+        self.context = context
+        self.options = options
+
+    async def start(self) -> None:
+        """Called once, before anything listens."""
+
+    async def stop(self) -> None:
+        """Called once, after the last stream is closed."""
+
+
+def iq(kind: Literal["get", "set"], namespace: str, name: str, *targets: Target) -> Callable[[F], F]:
+    """Mark a handler of an iq: ``handler(request: IqRequest) -> Payload`` or a coroutine of that.
+
+    It returns the payload of the result or raises a `StanzaError`; the reply is built elsewhere.
+
+    :param targets: whom such an iq may address; without any: domain and account.
+    """
+
+    def mark(function: F) -> F:
+        marks = getattr(function, "_iq_marks", ())
+        function._iq_marks = (*marks, (kind, namespace, name, targets or ("domain", "account")))  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def on(event: type, stage: Stage = Stage.DELIVER) -> Callable[[F], F]:
+    """Mark a handler of an event (see `xmppd.core.events`)."""
+
+    def mark(function: F) -> F:
+        marks = getattr(function, "_event_marks", ())
+        function._event_marks = (*marks, (event, stage))  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+#: The type of a handler that `iq` marks.
+IqHandler = Callable[[IqRequest], Payload | Awaitable[Payload]]
