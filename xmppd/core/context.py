@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from xmppd.core.module import Module
     from xmppd.core.stanza import Stanza
 
-__all__ = ["Clock", "Completion", "Context", "Database", "Host", "Registry", "Router", "Session", "Ticket"]
+__all__ = [
+    "Accounts",
+    "Clock",
+    "Completion",
+    "Context",
+    "Database",
+    "Host",
+    "Registry",
+    "Router",
+    "Session",
+    "Ticket",
+]
 
 T = TypeVar("T")
 
@@ -119,6 +130,29 @@ class Database(Protocol):
         """Put a row in the open group."""
 
 
+class Accounts(Protocol):
+    """What happens to whole accounts: in the store, to their sessions, to everyone's contacts."""
+
+    async def create(self, jid: JID, password: str) -> None:
+        """Make an account.
+
+        :raises StanzaError: ``conflict`` where the name is taken, reserved, or was removed and not
+            released; ``not-acceptable`` where name or password cannot be used.
+        """
+
+    async def set_password(self, jid: JID, password: str) -> None:
+        """Give an account another password.
+
+        :raises StanzaError: ``not-acceptable`` for a password that cannot be used, ``item-not-found``.
+        """
+
+    async def remove(self, jid: JID) -> None:
+        """Remove an account with all that is its own; its sessions end with ``not-authorized``.
+
+        :raises StanzaError: ``item-not-found``.
+        """
+
+
 class Host(Protocol):
     """A served domain, as its modules see it.
 
@@ -156,6 +190,7 @@ class Context:
     hooks: Hooks
     router: Router
     registry: Registry
+    accounts: Accounts
     database: Database
     clock: Clock
     now: Callable[[], float]

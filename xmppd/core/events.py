@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AccountCreated",
     "AccountRemoved",
+    "IqArriving",
+    "IqSending",
     "MessageArriving",
     "MessageSending",
     "PresenceArriving",
@@ -29,9 +31,10 @@ class MessageSending:
     """A local user sends a message.  Handlers may replace `stanza`, or settle it by answering it.
 
     :ivar archived_as: sequence of its row in the sender's archive, once it has one.
+    :ivar stanza_id: the id that the sender's archive gave it, once it has one; it stands in copies only.
     """
 
-    __slots__ = ("account", "archived_as", "session", "stanza", "ticket")
+    __slots__ = ("account", "archived_as", "session", "stanza", "stanza_id", "ticket")
 
     def __init__(self, stanza: Stanza, account: Account, session: Session | None, ticket: Ticket) -> None:
         self.stanza = stanza
@@ -39,6 +42,7 @@ class MessageSending:
         self.session = session
         self.ticket = ticket
         self.archived_as: int | None = None
+        self.stanza_id: str | None = None
 
 
 class MessageArriving:
@@ -75,6 +79,25 @@ class PresenceSending:
 @dataclass(slots=True)
 class PresenceArriving:
     """Presence of any type arrives for a local account or one of its resources."""
+
+    stanza: Stanza
+    account: Account
+    ticket: Ticket
+
+
+@dataclass(slots=True)
+class IqSending:
+    """A local session sends an iq to somebody else than its own account and server."""
+
+    stanza: Stanza
+    account: Account
+    session: Session | None
+    ticket: Ticket
+
+
+@dataclass(slots=True)
+class IqArriving:
+    """An iq arrives for a local account or one of its resources."""
 
     stanza: Stanza
     account: Account

@@ -15,7 +15,7 @@ from xmppd.core.hooks import Stage
 from xmppd.core.jid import JID
 from xmppd.core.stanza import Child, Stanza
 
-__all__ = ["IqRequest", "Module", "NoOptions", "Payload", "Target", "Xep", "iq", "on"]
+__all__ = ["InfoForm", "IqRequest", "Module", "NoOptions", "Payload", "Target", "Xep", "iq", "on"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +36,17 @@ class Xep:
     number: str
     version: str
     name: str
+
+
+@dataclass(frozen=True)
+class InfoForm:
+    """A form that extends disco#info (XEP-0128).
+
+    :ivar fields: name and values of each field, in the order in which they are shown.
+    """
+
+    form_type: str
+    fields: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,7 @@ class Module:
     :cvar Options: a frozen dataclass of its settings.
     :cvar features: for disco#info of the domain.
     :cvar account_features: for disco#info of every account.
+    :cvar stream_features: elements that are always offered after authentication.
     """
 
     name: ClassVar[str]
@@ -85,6 +97,7 @@ class Module:
     Options: ClassVar[type] = NoOptions
     features: ClassVar[tuple[str, ...]] = ()
     account_features: ClassVar[tuple[str, ...]] = ()
+    stream_features: ClassVar[tuple[bytes, ...]] = ()
 
     def __init__(self, context: Context, options: Any) -> None:
         self.context = context
@@ -95,6 +108,18 @@ class Module:
 
     async def stop(self) -> None:
         """Called once, after the last stream is closed."""
+
+    def offered(self) -> tuple[bytes, ...]:
+        """The elements that stand among the stream features after authentication."""
+        return self.stream_features
+
+    def domain_forms(self) -> tuple[InfoForm, ...]:
+        """Forms for disco#info of the domain; asked once, after all modules have started."""
+        return ()
+
+    def domain_items(self) -> tuple[tuple[str, str], ...]:
+        """Address and name of what disco#items of the domain lists; asked once, like `domain_forms`."""
+        return ()
 
 
 def iq(kind: Literal["get", "set"], namespace: str, name: str, *targets: Target) -> Callable[[F], F]:
