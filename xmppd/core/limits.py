@@ -7,7 +7,7 @@ cannot: without them a stranger decides how much memory is used and for how long
 from dataclasses import dataclass
 from typing import Annotated
 
-from xmppd.core.options import Between, Bytes, Count, Period, Seconds, option
+from xmppd.core.kinds import Between, Bytes, Count, Period, Seconds
 from xmppd.core.units import DAY, HOUR, KIB, MIB, MINUTE, YEAR
 
 StanzaBytes = Annotated[Bytes, Between(10_000)]
