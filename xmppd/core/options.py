@@ -21,6 +21,9 @@ from xmppd.core.kinds import OFF, describe, is_mapping, is_union, quote, read_sc
 
 T = TypeVar("T")
 
+NOT_A_KEY: Final[Mapping[str, bool]] = {"key": False}
+"""Metadata of a field that no table can set."""
+
 
 class Problem(NamedTuple):
     """One fault: the dotted key where it stands, and what is wrong and what to do, in one line."""
@@ -68,7 +71,7 @@ def option_fields(options_class: type) -> list[OptionField]:
     return [
         OptionField(field.name, hints[field.name], _default(field))
         for field in dataclasses.fields(options_class)
-        if field.init
+        if field.metadata.get("key", True)
     ]
 
 
