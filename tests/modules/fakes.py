@@ -173,10 +173,11 @@ class World:
         """Make a module and put its handlers where the loader would."""
         module = kind(self.context, options)
         self.host.modules[module.name] = module
-        for _, method in inspect.getmembers(module, inspect.ismethod):
-            for event, stage in getattr(method, "_event_marks", ()):
+        for name, function in inspect.getmembers(type(module), inspect.isfunction):
+            method = getattr(module, name)
+            for event, stage in getattr(function, "_event_marks", ()):
                 self.hooks.add(event, method, stage)
-            for verb, namespace, name, targets in getattr(method, "_iq_marks", ()):
+            for verb, namespace, name, targets in getattr(function, "_iq_marks", ()):
                 self._handlers[verb, namespace, name] = (method, targets)
         return module
 

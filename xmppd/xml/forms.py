@@ -10,7 +10,7 @@ from xmppd.core.errors import StanzaError
 from xmppd.xml import tree
 from xmppd.xml.wokkel import Field, Form, FormError, Option
 
-__all__ = ["Field", "Form", "Option", "result", "submitted", "write"]
+__all__ = ["Field", "Form", "Option", "result_form", "submitted", "write"]
 
 _FORM_TYPE = "FORM_TYPE"
 
@@ -55,10 +55,10 @@ def _form_type(form: Any) -> str | None:
     return value
 
 
-def result(form_type: str, fields: Iterable[tuple[str, tuple[str, ...]]]) -> bytes:
+def result_form(form_type: str, fields: Iterable[tuple[str, tuple[str, ...]]]) -> Any:
     """A form of type ``result``: each field by name and values, without a type of its own."""
     listed = [Field(None, name, values=list(values)) for name, values in fields]
-    return write(Form("result", formNamespace=form_type, fields=listed))
+    return Form("result", formNamespace=form_type, fields=listed)
 
 
 def write(form: Any) -> bytes:
