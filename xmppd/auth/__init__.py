@@ -1,0 +1,1 @@
+"""Who is there: SASL mechanisms, passwords, channel bindings, the brake on guessing. No sockets, no SQL."""
