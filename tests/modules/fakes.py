@@ -177,8 +177,8 @@ class World:
             method = getattr(module, name)
             for event, stage in getattr(function, "_event_marks", ()):
                 self.hooks.add(event, method, stage)
-            for verb, namespace, name, targets in getattr(function, "_iq_marks", ()):
-                self._handlers[verb, namespace, name] = (method, targets)
+            for verb, namespace, payload, targets in getattr(function, "_iq_marks", ()):
+                self._handlers[verb, namespace, payload] = (method, targets)
         return module
 
     def account(self, local: str) -> Account:
