@@ -22,8 +22,10 @@ from tests.auth.helpers import (
     log_in,
     run_inline,
 )
+from xmppd.auth import accounts as accounts_module
 from xmppd.auth.accounts import Directory
 from xmppd.auth.mechanisms import MECHANISMS, PASSWORD_MECHANISMS, make_offer, start
+from xmppd.auth.passwords import derive
 from xmppd.auth.sasl import Challenge, Exchange, SaslFailure, Success
 
 BINDINGS = {"tls-exporter": b"exported"}
@@ -152,6 +154,12 @@ class ExchangeTests(unittest.TestCase):
             ):
                 failure = await self.failure(name, username, password)
                 self.assertEqual((failure.condition, failure.text), ("not-authorized", ""), (name, username))
+
+    async def test_no_password_fits_a_missing_account(self) -> None:
+        """Not even where the keys that stand for it happen to fit."""
+        keys = derive("pencil", "sha-256")
+        self.patch(accounts_module, "fake_credential", lambda *arguments: keys)
+        self.assertEqual((await self.failure("PLAIN", "nobody", "pencil")).condition, "not-authorized")
 
     async def test_disabled_account(self) -> None:
         for name in WITH_PASSWORD:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial import unittest
 
 from tests.auth.helpers import DOMAIN, HASHES, SECRET, Client
+from xmppd.auth import scram as scram_module
 from xmppd.auth.offer import Offer
 from xmppd.auth.passwords import Credential, derive
 from xmppd.auth.sasl import SaslFailure
@@ -203,6 +204,13 @@ class FinalTests(unittest.TestCase):
             scram, challenge = self.begin(client, keys)
             failures.append(self.condition(scram, client.final(challenge)))
         self.assertEqual(set(failures), {("not-authorized", "")})
+
+    def test_no_password_fits_a_missing_account(self) -> None:
+        """Not even where the keys that stand for it happen to fit."""
+        self.patch(scram_module, "fake_credential", lambda *arguments: KEYS["sha-256"])
+        client = Client("sha-256", "nobody", "pencil")
+        scram, challenge = self.begin(client, None)
+        self.assertEqual(self.condition(scram, client.final(challenge)), ("not-authorized", ""))
 
     def test_challenge_without_account_looks_the_same_each_time(self) -> None:
         client = Client("sha-256", "nobody", "pencil")

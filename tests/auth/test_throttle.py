@@ -87,6 +87,12 @@ class FailureBucketsTests(unittest.TestCase):
         self.assertEqual(self.buckets.wait("key 99"), 25.0)
         self.assertEqual(self.buckets.wait("key 0"), 0.0)
 
+    def test_the_one_whose_last_failure_is_longest_ago_goes_first(self) -> None:
+        for key in ("a", "b", "c", "a", "a", "a", "d"):
+            self.fail(key)
+        self.assertEqual(self.buckets.wait("a"), 25.0)
+        self.assertEqual(len(self.buckets), 3)
+
     def test_no_limit(self) -> None:
         buckets = FailureBuckets(self.clock.seconds, None, 100.0)
         for _ in range(100):
@@ -133,6 +139,10 @@ class KnownAddressesTests(unittest.TestCase):
             self.known.add(HOME, f"account {number}")
         self.assertEqual(len(self.known), 3)
         self.assertIn((HOME, "account 99"), self.known)
+        for account in ("account 97", "another"):
+            self.known.add(HOME, account)
+        self.assertIn((HOME, "account 97"), self.known)
+        self.assertNotIn((HOME, "account 98"), self.known)
 
 
 class ThrottleTests(unittest.TestCase):

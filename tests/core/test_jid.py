@@ -153,6 +153,16 @@ class ParseTests(unittest.TestCase):
             JID.parse(f"a@example.com/{'e' + chr(0x301)}" + "r" * 1021).resource, "é" + "r" * 1021
         )
 
+    def test_forms_that_are_not_stable_are_refused(self) -> None:
+        with self.assertRaises(InvalidJID):
+            jid_module._enforce(lambda text: text + "x", "a", "local part")
+
+    def test_far_too_long_texts_are_not_even_looked_at(self) -> None:
+        seen: list[str] = []
+        with self.assertRaises(InvalidJID):
+            jid_module._enforce(lambda text: seen.append(text) or text, "a" * 5000, "resource")
+        self.assertEqual(seen, [])
+
     def test_hot_jids_are_parsed_once(self) -> None:
         self.assertIs(JID.parse("hot@example.com/x"), JID.parse("hot@example.com/x"))
         self.assertIs(JID.parse("hot@example.com/x").bare, JID.parse("hot@example.com"))

@@ -211,7 +211,7 @@ def _enforce_label(label: str) -> str:
         return label
     if label.isascii() and not label.startswith("xn--"):
         raise ValueError("not a label of letters, digits and hyphens")
-    if len(label) > 63:
+    if len(label) > 63:  # before its characters are looked at, which takes long
         raise ValueError("label too long")
     u_label = idna.ulabel(label)
     idna.alabel(u_label)  # the length of the A-label counts, and only this checks it
