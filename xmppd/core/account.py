@@ -8,6 +8,7 @@ from xmppd.core.jid import JID
 
 if TYPE_CHECKING:
     from xmppd.core.context import Session
+    from xmppd.core.mailbox import Mailbox
 
 __all__ = ["Account"]
 
@@ -19,19 +20,19 @@ class Account:
     :ivar jid: its bare JID.
     :ivar enabled: whether it may log in.
     :ivar sessions: its bound sessions, hibernating ones included, in order of binding.
-    :ivar archived_until: sequence below which everything to deliver is confirmed.
+    :ivar mailbox: what it has not got yet; None for a guest.
     """
 
-    __slots__ = ("archived_until", "enabled", "id", "jid", "sessions")
+    __slots__ = ("enabled", "id", "jid", "mailbox", "sessions")
 
     def __init__(
-        self, number: int | None, jid: JID, *, enabled: bool = True, archived_until: int = 0
+        self, number: int | None, jid: JID, mailbox: Mailbox | None, *, enabled: bool = True
     ) -> None:
         self.id = number
         self.jid = jid
         self.enabled = enabled
+        self.mailbox = mailbox
         self.sessions: list[Session] = []
-        self.archived_until = archived_until
 
     def __repr__(self) -> str:
         return f"<Account {self.jid} {len(self.sessions)} sessions>"

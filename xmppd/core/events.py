@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from xmppd.core.account import Account
+from xmppd.core.decision import Decision
 from xmppd.core.jid import JID
 
 if TYPE_CHECKING:
@@ -51,15 +52,17 @@ class MessageArriving:
     :ivar stanza_id: the id that the account's archive gave it, once it has one.
     :ivar row: its sequence there if it waits for delivery, so that a delivery confirms it.
     :ivar kept: it is kept for later if nobody gets it now.
-    :ivar delivered: the sessions that got the original, once delivery has decided.
+    :ivar decision: who will get the original, and what becomes of it if that is nobody.
+    :ivar delivered: the sessions that got the original, once it has been delivered.
     """
 
-    __slots__ = ("account", "delivered", "kept", "row", "stanza", "stanza_id", "ticket")
+    __slots__ = ("account", "decision", "delivered", "kept", "row", "stanza", "stanza_id", "ticket")
 
-    def __init__(self, stanza: Stanza, account: Account, ticket: Ticket) -> None:
+    def __init__(self, stanza: Stanza, account: Account, ticket: Ticket, decision: Decision) -> None:
         self.stanza = stanza
         self.account = account
         self.ticket = ticket
+        self.decision = decision
         self.stanza_id: str | None = None
         self.row: int | None = None
         self.kept = False

@@ -122,15 +122,19 @@ class Module:
         return ()
 
 
-def iq(kind: Literal["get", "set"], namespace: str, name: str, *targets: Target) -> Callable[[F], F]:
+def iq(
+    kind: Literal["get", "set"], namespace: str, name: str, *targets: Target, beside: bool = False
+) -> Callable[[F], F]:
     """Mark a handler of an iq: ``handler(request: IqRequest) -> Payload`` or a coroutine of that.
 
     It returns the payload of the result or raises a `StanzaError`; the reply is built elsewhere.
 
     :param targets: whom such an iq may address; without any: domain and account.
+    :param beside: the client's next stanzas are taken while this one waits: for what only reads, and slowly.
     """
 
     def mark(function: F) -> F:
+        function._beside = beside  # type: ignore[attr-defined]
         marks = getattr(function, "_iq_marks", ())
         function._iq_marks = (*marks, (kind, namespace, name, targets or ("domain", "account")))  # type: ignore[attr-defined]
         return function

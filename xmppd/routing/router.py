@@ -1,0 +1,284 @@
+"""The way of a stanza: the hooks of its sender, then those of its addressee, then delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from xmppd.core import replies
+from xmppd.core.account import Account
+from xmppd.core.context import Registry, Session, Ticket
+from xmppd.core.decision import Otherwise
+from xmppd.core.errors import StanzaError
+from xmppd.core.events import (
+    IqArriving,
+    IqSending,
+    MessageArriving,
+    MessageSending,
+    PresenceArriving,
+    PresenceSending,
+)
+from xmppd.core.hooks import Hooks
+from xmppd.core.jid import JID
+from xmppd.core.module import IqRequest, Payload
+from xmppd.core.stanza import Stanza
+from xmppd.routing.delivery import decide
+
+__all__ = ["Domain", "LocalRouter"]
+
+_log = Logger()
+
+
+class Domain(Protocol):
+    """A served domain, as the router sees it."""
+
+    jid: JID
+    hooks: Hooks
+
+    def iq_handler(
+        self, kind: str, namespace: str, name: str, target: str
+    ) -> Callable[[IqRequest], Payload | Awaitable[Payload]] | None:
+        """Who answers such a request."""
+        ...
+
+
+#: Slow requests that one session may have under way while its next stanzas are taken.
+MOST_BESIDE: Final = 2
+
+
+class _Nothing:
+    """The ticket of what the server itself sends."""
+
+    def hold(self) -> None:
+        """Nobody waits."""
+
+    def committed(self) -> None:
+        """Nobody waits."""
+
+    def failed(self, error: BaseException) -> None:
+        """Nobody waits."""
+
+
+_NO_TICKET: Final = _Nothing()
+
+
+class LocalRouter:
+    """The router of one process (see `xmppd.core.context.Router`).
+
+    :param registry: who exists and is online.
+    :param domains: the served domains by name.
+    """
+
+    def __init__(self, registry: Registry, domains: dict[str, Domain]) -> None:
+        self._registry = registry
+        self._domains = domains
+        #: How many requests of a session run beside its queue, by its identity.
+        self._beside: dict[int, int] = {}
+
+    # -- a local user sends
+
+    def send(
+        self, stanza: Stanza, session: Session | None = None, ticket: Ticket | None = None
+    ) -> Deferred[Any] | None:
+        """A local user sends a stanza: the hooks of sending, then `arrive`.
+
+        :returns: what to wait for before the user's next stanza is taken, if anything.
+        """
+        ticket = ticket or _NO_TICKET
+        try:
+            return self._send(stanza, session, ticket)
+        except StanzaError as problem:
+            self.refuse(stanza, problem)
+        except Exception:
+            _log.failure("{stanza} failed", stanza=stanza)
+            self.refuse(stanza, StanzaError("internal-server-error"))
+        return None
+
+    def _send(self, stanza: Stanza, session: Session | None, ticket: Ticket) -> Deferred[Any] | None:
+        sender = stanza.sender
+        assert sender is not None
+        domain = self._domains[sender.domain]
+        account = session.account if session is not None else self._registry.account(sender)
+        if account is None:
+            return None
+        if stanza.kind == "message":
+            event = MessageSending(stanza, account, session, ticket)
+            if not domain.hooks.run(event):
+                self._arrive(event.stanza, ticket, session)
+            return None
+        if stanza.kind == "presence":
+            domain.hooks.run(PresenceSending(stanza, account, session, ticket))
+            return None
+        if domain.hooks.run(IqSending(stanza, account, session, ticket)):
+            return None
+        return self._arrive(stanza, ticket, session)
+
+    # -- a stanza arrives
+
+    def arrive(self, stanza: Stanza, ticket: Ticket | None = None) -> None:
+        """A stanza arrives where its ``to`` says."""
+        try:
+            self._arrive(stanza, ticket or _NO_TICKET, None)
+        except StanzaError as problem:
+            self.refuse(stanza, problem)
+        except Exception:
+            _log.failure("{stanza} failed", stanza=stanza)
+            self.refuse(stanza, StanzaError("internal-server-error"))
+
+    def _arrive(self, stanza: Stanza, ticket: Ticket, session: Session | None) -> Deferred[Any] | None:
+        to = stanza.to
+        assert to is not None
+        domain = self._domains.get(to.domain)
+        if domain is None:
+            if stanza.kind == "presence":
+                return None
+            raise StanzaError("remote-server-not-found", "This server has no connection to that domain")
+        if not to.local:
+            return self._for_domain(stanza, domain, session, ticket)
+        account = self._registry.account(to)
+        if stanza.kind == "message":
+            self._message(stanza, domain, account, ticket)
+        elif stanza.kind == "presence":
+            if account is not None:
+                domain.hooks.run(PresenceArriving(stanza, account, ticket))
+        else:
+            return self._iq(stanza, domain, account, session, ticket)
+        return None
+
+    def _message(self, stanza: Stanza, domain: Domain, account: Account | None, ticket: Ticket) -> None:
+        if account is None:
+            # An account that does not exist answers exactly as one that exists with nobody online.
+            assert stanza.to is not None
+            if decide(stanza.message_type, stanza.to, ()).otherwise is Otherwise.REFUSE:
+                raise StanzaError("service-unavailable")
+            return
+        assert stanza.to is not None
+        decision = decide(stanza.message_type, stanza.to, account.sessions)
+        domain.hooks.run(MessageArriving(stanza, account, ticket, decision))
+
+    def deliver(self, event: MessageArriving) -> None:
+        """Give a message to the resources that RFC 6121 names (the DELIVER stage of `MessageArriving`).
+
+        :raises StanzaError: ``service-unavailable``.
+        """
+        stanza, account, decision = event.stanza, event.account, event.decision
+        event.delivered = list(decision.recipients)
+        mailbox = account.mailbox
+        if decision.recipients:
+            for session in decision.recipients:
+                if mailbox is None:
+                    session.send(stanza)
+                else:
+                    mailbox.deliver(session, stanza, event.row)
+        elif event.row is not None and mailbox is not None:
+            mailbox.wait(event.row)
+        elif decision.otherwise is Otherwise.REFUSE:
+            raise StanzaError("service-unavailable")
+
+    def _for_domain(
+        self, stanza: Stanza, domain: Domain, session: Session | None, ticket: Ticket
+    ) -> Deferred[Any] | None:
+        if stanza.kind == "iq":
+            return self._iq(stanza, domain, None, session, ticket)
+        if stanza.kind == "message" and stanza.message_type not in ("error", "headline"):
+            raise StanzaError("service-unavailable", "Nobody reads messages to the server itself")
+        return None
+
+    # -- iq
+
+    def _iq(
+        self,
+        stanza: Stanza,
+        domain: Domain,
+        account: Account | None,
+        session: Session | None,
+        ticket: Ticket,
+    ) -> Deferred[Any] | None:
+        to = stanza.to
+        assert to is not None
+        if to.local and (to.resource or account is None):
+            self._iq_to_resource(stanza, domain, account, ticket)
+            return None
+        if stanza.type not in ("get", "set"):
+            return None
+        child = stanza.children[0]
+        handler = domain.iq_handler(stanza.type, child[0], child[1], "account" if to.local else "domain")
+        if handler is None:
+            raise StanzaError("service-unavailable")
+        if account is not None and domain.hooks.run(IqArriving(stanza, account, ticket)):
+            return None
+        return self._answer(handler, IqRequest(stanza, child, account, session, ticket))
+
+    def _iq_to_resource(
+        self, stanza: Stanza, domain: Domain, account: Account | None, ticket: Ticket
+    ) -> None:
+        assert stanza.to is not None
+        target = self._registry.session(stanza.to) if account is not None else None
+        if target is None or account is None:
+            raise StanzaError("service-unavailable")
+        if not domain.hooks.run(IqArriving(stanza, account, ticket)):
+            target.send(stanza)
+
+    def _answer(
+        self,
+        handler: Callable[[IqRequest], Payload | Awaitable[Payload]],
+        request: IqRequest,
+    ) -> Deferred[Any] | None:
+        outcome = handler(request)
+        if outcome is None or isinstance(outcome, tuple):
+            self._reply(request.stanza, outcome)
+            return None
+        waiting: Deferred[Any] = Deferred.fromCoroutine(outcome)  # type: ignore[arg-type]
+        waiting.addCallbacks(
+            lambda payload: self._reply(request.stanza, payload),
+            lambda failure: self._failed(request.stanza, failure),
+        )
+        if waiting.called or not getattr(handler, "_beside", False):
+            return waiting
+        return self._run_beside(waiting, request)
+
+    def _run_beside(self, waiting: Deferred[Any], request: IqRequest) -> Deferred[Any] | None:
+        """Let the session go on, unless it has too many such requests already."""
+        who = id(request.session)
+        self._beside[who] = running = self._beside.get(who, 0) + 1
+
+        def done(result: object) -> object:
+            self._beside[who] -= 1
+            if not self._beside[who]:
+                del self._beside[who]
+            return result
+
+        waiting.addBoth(done)
+        return waiting if running > MOST_BESIDE else None
+
+    def _failed(self, stanza: Stanza, failure: Any) -> None:
+        if failure.check(StanzaError):
+            self.refuse(stanza, failure.value)
+        else:
+            _log.failure("{stanza} failed", failure, stanza=stanza)
+            self.refuse(stanza, StanzaError("internal-server-error"))
+
+    # -- answers
+
+    def _reply(self, request: Stanza, payload: Payload) -> None:
+        self._give(replies.result(request, *payload) if payload else replies.result(request))
+
+    def refuse(self, stanza: Stanza, problem: StanzaError) -> None:
+        """Answer a stanza with an error, unless it is one that is never answered."""
+        if replies.may_answer_with_error(stanza) and stanza.sender is not None:
+            self._give(replies.error(stanza, problem))
+
+    def _give(self, answer: Stanza) -> None:
+        """An answer goes back to exactly the resource that asked; nothing is hooked to that."""
+        to = answer.to
+        assert to is not None
+        session = self._registry.session(to)
+        if session is not None:
+            session.send(answer)
+        elif to.domain in self._domains and not to.local:
+            _log.debug("an answer for {to}, who is not there", to=to.text)
+        elif to.domain not in self._domains:
+            self.arrive(answer)

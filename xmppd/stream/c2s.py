@@ -1,0 +1,433 @@
+"""A client's connection: from the first byte to the last, whatever the session behind it does."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from xmppd.core import ns
+from xmppd.core.account import Account
+from xmppd.core.errors import StanzaError, StreamError
+from xmppd.core.stanza import Stanza
+from xmppd.stream import wire
+from xmppd.stream.addressing import address, check_iq
+from xmppd.stream.outbox import Outbox
+from xmppd.stream.services import Served, Services
+from xmppd.stream.session import ClientSession
+from xmppd.xml.parser import Header, Item, Nonza
+from xmppd.xml.reader import StreamReader
+
+if TYPE_CHECKING:
+    from xmppd.auth.offer import Offer
+    from xmppd.auth.sasl import Exchange
+    from xmppd.stream.features import Feature
+
+__all__ = ["ClientStream", "State"]
+
+_log = Logger()
+
+
+class State(Enum):
+    """How far the negotiation is.  What is legal in which state stands with each feature."""
+
+    PLAIN = auto()
+    SECURE = auto()
+    AUTHENTICATED = auto()
+    BOUND = auto()
+    CLOSED = auto()
+
+
+@implementer(IHandshakeListener)
+class ClientStream(Protocol):
+    """A stream over TCP, with STARTTLS or direct TLS.
+
+    :param services: what all streams share.
+    :param features: what is negotiated, in the order in which it is offered.
+    :param direct: whether the connection begins with TLS (XEP-0368).
+
+    :ivar served: the domain, fixed by the first header.
+    :ivar account: who authenticated; set once, by SASL.
+    :ivar session: the bound session, once there is one.
+    """
+
+    transport: Any
+
+    def __init__(self, services: Services, features: tuple[Feature, ...], *, direct: bool = False) -> None:
+        self.services = services
+        self.features = features
+        self.state = State.PLAIN
+        self.served: Served | None = None
+        self.account: Account | None = None
+        self.session: ClientSession | None = None
+        self.exchange: Exchange | None = None
+        self.offer: Offer | None = None
+        self.failures = 0
+        self.lang: str | None = None
+        self.id = secrets.token_hex(8)
+        self.address = "?"
+        self.heard_at = services.clock.seconds()
+        self.asked_at: float | None = None
+        self.blocked_at: float | None = None
+        self._direct = direct
+        self._reader = StreamReader(services.strangers)
+        self._header_sent = False
+        self._waiting = False
+        self._deadline: Any = None
+        self._patient_until = 0.0
+        self._closing: Any = None
+
+    # -- the transport
+
+    def connectionMade(self) -> None:
+        """A client has connected."""
+        self.services.streams.add(self)
+        peer = self.transport.getPeer()
+        if isinstance(peer, IPv4Address | IPv6Address):
+            self.address = peer.host
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+        self.be_patient(self.services.timeouts.negotiation)
+        if self._direct:
+            self._expect_within(self.services.timeouts.handshake)
+
+    def be_patient(self, seconds: float) -> None:
+        """From now on a resource must be bound within so long, whatever is sent meanwhile."""
+        self._patient_until = self.services.clock.seconds() + seconds
+        self._expect_within(seconds)
+
+    def _expect_within(self, seconds: float) -> None:
+        """Something must happen in so many seconds, and never later than the whole negotiation may take."""
+        self._stop_waiting_for_peer()
+        clock = self.services.clock
+        left = max(0.0, min(seconds, self._patient_until - clock.seconds()))
+        self._deadline = clock.callLater(left, self._too_slow)
+
+    def _stop_waiting_for_peer(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        self.end(StreamError("connection-timeout", "Log in faster (negotiation_timeout)"))
+
+    def handshakeCompleted(self) -> None:
+        """TLS is there."""
+        self.state = State.SECURE
+        self._expect_within(self.services.timeouts.negotiation)
+
+    def start_tls(self) -> None:
+        """Begin TLS; nothing that came in plaintext may be left."""
+        if self._reader.leftover():
+            raise StreamError("policy-violation", "Nothing may follow <starttls/> before TLS")
+        self.write(wire.PROCEED)
+        self._reader = StreamReader(self.services.strangers)
+        self._header_sent = False
+        self._expect_within(self.services.timeouts.handshake)
+        self.transport.startTLS(self.services.tls)
+
+    def tls_connection(self) -> Any:
+        """The TLS connection, for channel binding and for people."""
+        return self.transport.getHandle() if self.state is not State.PLAIN else None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self._stop_waiting_for_peer()
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+        self.state = State.CLOSED
+        session, self.session = self.session, None
+        if session is not None:
+            self._leave(session)
+        self.services.streams.discard(self)
+
+    def _leave(self, session: ClientSession) -> None:
+        session.stream = None
+        smacks = session.smacks
+        if smacks is not None and smacks.resumable:
+            smacks.hibernate()
+        else:
+            self.services.keeper.end(session)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes have come."""
+        if self.state is State.CLOSED:
+            return
+        self.heard_at = self.services.clock.seconds()
+        self.asked_at = None
+        if self.session is not None:
+            self.session.outbox.heard()
+        self._reader.push(data)
+        if not self._waiting:
+            self._pump()
+
+    # -- the inbox: one reader, in order; while a handler waits, the transport does not read
+
+    def _pump(self) -> None:
+        while not self._waiting and self.state is not State.CLOSED:
+            try:
+                item = self._reader.next()
+                if item is None:
+                    return
+                waiting = self._handle(item)
+            except StreamError as problem:
+                self.end(problem)
+                return
+            except Exception:
+                _log.failure("{stream}: a handler failed", stream=self)
+                self.end(StreamError("internal-server-error"))
+                return
+            if waiting is not None:
+                self._wait_for(waiting)
+
+    def _wait_for(self, waiting: Awaitable[None] | Deferred[Any]) -> None:
+        if not isinstance(waiting, Deferred):
+            waiting = Deferred.fromCoroutine(waiting)  # type: ignore[arg-type]
+        if waiting.called and not waiting.paused and not isinstance(waiting.result, Failure):
+            return
+        self._waiting = True
+        self.transport.pauseProducing()
+        waiting.addErrback(self._handler_failed)
+        waiting.addCallback(self._go_on)
+
+    def _handler_failed(self, failure: Failure) -> None:
+        if isinstance(failure.value, StreamError):
+            self.end(failure.value)
+        else:
+            _log.failure("{stream}: a handler failed", failure, stream=self)
+            self.end(StreamError("internal-server-error"))
+
+    def _go_on(self, _: object) -> None:
+        self._waiting = False
+        if self.state is not State.CLOSED:
+            self.transport.resumeProducing()
+            self._pump()
+
+    # -- what came
+
+    def _handle(self, item: Item) -> Awaitable[None] | Deferred[Any] | None:
+        if isinstance(item, Stanza):
+            return self._stanza(item)
+        if isinstance(item, Nonza):
+            return self._nonza(item)
+        if isinstance(item, Header):
+            self._open(item)
+            return None
+        self.end(None)
+        return None
+
+    def _stanza(self, stanza: Stanza) -> Awaitable[None] | Deferred[Any] | None:
+        session = self.session
+        if session is None:
+            return self._stanza_before_binding(stanza)
+        ticket = session.ticket()
+        keeper = self.services.keeper
+        try:
+            address(stanza, session, self.lang)
+            if stanza.kind == "iq":
+                check_iq(stanza)
+        except StanzaError as problem:
+            keeper.refuse(stanza, session, problem)
+            ticket.committed()
+            return None
+        waiting = keeper.receive(stanza, session, ticket)
+        if waiting is None:
+            ticket.committed()
+            return None
+
+        def done(result: object) -> object:
+            ticket.committed()
+            return result
+
+        return waiting.addBoth(done)
+
+    def _stanza_before_binding(self, stanza: Stanza) -> Awaitable[None] | None:
+        for feature in self.features:
+            if self.state in feature.states and feature.wants is not None and feature.wants(stanza):
+                assert feature.take is not None
+                return feature.take(self, stanza)
+        raise StreamError("not-authorized", "Log in and bind a resource first")
+
+    def _nonza(self, nonza: Nonza) -> Awaitable[None] | None:
+        for feature in self.features:
+            handler = feature.nonzas.get((nonza.namespace, nonza.name))
+            if handler is not None:
+                return handler(self, nonza)
+        raise StreamError("unsupported-stanza-type", f"Nobody knows what <{nonza.name}/> is here")
+
+    # -- headers
+
+    def _open(self, header: Header) -> None:
+        self._check_namespaces(header)
+        domain = header.attrs.get("to", "")
+        served = self.services.keeper.served(domain) if domain else None
+        lang = header.attrs.get("xml:lang")
+        self.lang = lang if lang and len(lang) <= wire.LONGEST_LANG else None
+        self._send_header(served, header.attrs.get("from"))
+        self._check_header(header, domain, served)
+        self.served = served
+        self.send_features()
+
+    def _check_namespaces(self, header: Header) -> None:
+        if header.namespace != ns.STREAMS:
+            raise StreamError("invalid-namespace", f"A stream is in {ns.STREAMS}")
+        if header.name != "stream":
+            raise StreamError("bad-format", "A stream begins with <stream:stream>")
+        if header.content != ns.CLIENT:
+            raise StreamError("invalid-namespace", f"The content namespace here is {ns.CLIENT}")
+
+    def _check_header(self, header: Header, domain: str, served: Served | None) -> None:
+        major = header.attrs.get("version", "0").partition(".")[0]
+        if not (major.isascii() and major.isdigit() and int(major[:9]) >= 1):
+            raise StreamError("unsupported-version", "The stream must have version 1.0")
+        if not domain:
+            raise StreamError("improper-addressing", "The stream header needs a 'to'")
+        if served is None or (self.served is not None and served is not self.served):
+            raise StreamError("host-unknown", "That domain is not served here")
+        claimed = header.attrs.get("from")
+        if claimed and self.account is not None and not self.account.is_guest:
+            wire.check_claim(claimed, self.account.jid)
+
+    def _send_header(self, served: Served | None, claimed: str | None) -> None:
+        self.write(wire.header(self.id, served.jid.text if served else None, claimed))
+        self._header_sent = True
+
+    def send_features(self) -> None:
+        """Offer what can be negotiated now."""
+        offered = b"".join(feature.offer(self) for feature in self.features if self.state in feature.states)
+        self.write(b"<stream:features>" + offered + b"</stream:features>")
+
+    # -- for the features
+
+    def write(self, data: bytes) -> None:
+        """Write what is not a stanza, before there is a session to write through."""
+        if self.session is not None:
+            self.session.outbox.nonza(data)
+        else:
+            self.transport.write(data)
+
+    def authenticated(self, account: Account) -> None:
+        """SASL has settled who this is; a new stream follows."""
+        self.account = account
+        self.state = State.AUTHENTICATED
+        self.exchange = self.offer = None
+
+    def restart(self) -> None:
+        """The next byte begins a new stream."""
+        self.id = secrets.token_hex(8)
+        self._header_sent = False
+        self._reader.limits = self.services.pool.limits
+        self._reader.restart()
+
+    def bound(self, session: ClientSession) -> None:
+        """From now on this stream is that session's."""
+        self._stop_waiting_for_peer()
+        self.state = State.BOUND
+        self.session = session
+        session.stream = self
+        session.description = wire.describe_connection(self.address, self.tls_connection())
+        self._reader.settle(self.services.pool)
+        session.outbox.attach(_Frames(self))
+        self.transport.registerProducer(_Reins(self), True)
+
+    def new_outbox(self, account: Account) -> Outbox:
+        """An outbox for a session of this account."""
+        mailbox = account.mailbox
+        services = self.services
+        confirm = (lambda rows: None) if mailbox is None else mailbox.confirm
+        return Outbox(services.turns, confirm, services.now, services.write_buffer)
+
+    # -- the end
+
+    def cut(self) -> None:
+        """Give the connection up; the session may hibernate."""
+        self.transport.abortConnection()
+
+    def end(self, problem: StreamError | None, *, keep_session: bool = False) -> None:
+        """Close the stream, with an error or without; the session ends with it unless it is kept.
+
+        :param keep_session: it goes on without this stream (shutdown, or resumed on another one).
+        """
+        if self.state is State.CLOSED:
+            return
+        self.state = State.CLOSED
+        session, self.session = self.session, None
+        if session is not None:
+            session.outbox.flush()
+            session.outbox.detach()
+            session.stream = None
+        self._say_goodbye(problem)
+        self.transport.loseConnection()
+        self._closing = self.services.clock.callLater(self.services.timeouts.close, self._close_now)
+        if session is not None and not keep_session:
+            self.services.keeper.end(session)
+
+    def _say_goodbye(self, problem: StreamError | None) -> None:
+        if problem is not None:
+            _log.info("{stream}: closed: {problem}", stream=self, problem=problem)
+        goodbye = b""
+        if not self._header_sent:
+            goodbye = wire.header(self.id, self.served.jid.text if self.served else None, None)
+        self.transport.write(goodbye + wire.stream_error(problem) + b"</stream:stream>")
+
+    def _close_now(self) -> None:
+        self._closing = None
+        self.transport.abortConnection()
+
+    def __repr__(self) -> str:
+        who = (
+            self.session.jid.text if self.session else (self.account.jid.text if self.account else "stranger")
+        )
+        return f"<{who} from {self.address}>"
+
+
+class _Frames:
+    """Writes stanzas and nonzas as they are: on TCP the stream itself is the frame."""
+
+    __slots__ = ("_stream", "_transport")
+
+    def __init__(self, stream: ClientStream) -> None:
+        self._stream, self._transport = stream, stream.transport
+
+    def write(self, frames: list[bytes]) -> None:
+        """Write what a turn has collected."""
+        self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+    def overflowed(self) -> None:
+        """The client does not read what is written to it."""
+        _log.info("{stream}: does not read, write_buffer_bytes is used up", stream=self._stream)
+        self._stream.cut()
+
+
+class _Reins:
+    """What the transport pulls when its buffer is full."""
+
+    def __init__(self, stream: ClientStream) -> None:
+        self._stream = stream
+
+    def pauseProducing(self) -> None:
+        stream = self._stream
+        if stream.session is not None:
+            stream.session.outbox.block()
+            if stream.blocked_at is None:
+                stream.blocked_at = stream.services.clock.seconds()
+
+    def resumeProducing(self) -> None:
+        stream = self._stream
+        stream.blocked_at = None
+        if stream.session is not None:
+            stream.session.outbox.unblock()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; `connectionLost` follows."""

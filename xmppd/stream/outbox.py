@@ -1,0 +1,217 @@
+"""The one place that hands stanzas to a transport: it numbers, queues and writes them.
+
+Nonzas go another way and are not counted.  Nothing else can write: `tests/test_architecture.py` checks it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from xmppd.core.stanza import Stanza
+from xmppd.stream.ledger import MODULUS
+from xmppd.stream.turns import Turns
+
+__all__ = ["Framer", "Outbox", "Sent", "TooHigh"]
+
+
+class Framer(Protocol):
+    """Puts bytes on a transport: a TCP stream as they are, WebSocket in frames."""
+
+    def write(self, frames: list[bytes]) -> None:
+        """Write what a turn has collected; each item is one stanza or nonza."""
+
+    def overflowed(self) -> None:
+        """The client does not read, and too much waits for it."""
+
+
+class Sent(NamedTuple):
+    """A stanza that the client has not acknowledged yet.
+
+    :ivar row: sequence of the archived message that it delivers, or None.
+    :ivar at: when it was sent, in seconds since 1970.
+    """
+
+    stanza: Stanza
+    row: int | None
+    at: float
+
+
+class TooHigh(Exception):
+    """The client acknowledged more than was sent."""
+
+    def __init__(self, h: int, sent: int) -> None:
+        super().__init__(h, sent)
+        self.h, self.sent = h, sent
+
+
+class Outbox:
+    """What goes to one client.
+
+    With stream management every stanza is numbered when it is queued and kept until the client
+    acknowledges it; without, the rows that it delivers are confirmed by the next byte of the client.
+
+    :param confirm: called with the rows that the client certainly has.
+    :param now: seconds since 1970.
+    :param write_buffer: bytes that may wait for a client that does not read.
+    """
+
+    __slots__ = (
+        "_confirm",
+        "_framer",
+        "_now",
+        "_pending",
+        "_pending_bytes",
+        "_scheduled",
+        "_turns",
+        "_unwritten_rows",
+        "_write_buffer",
+        "_written_rows",
+        "blocked",
+        "queue",
+        "queued_bytes",
+        "sent",
+    )
+
+    def __init__(
+        self,
+        turns: Turns,
+        confirm: Callable[[list[int]], None],
+        now: Callable[[], float],
+        write_buffer: int = 1 << 20,
+    ) -> None:
+        self._turns, self._confirm, self._now = turns, confirm, now
+        self._write_buffer = write_buffer
+        self._framer: Framer | None = None
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._scheduled = False
+        self._unwritten_rows: list[int] = []
+        self._written_rows: list[int] = []
+        self.blocked = False
+        self.queue: deque[Sent] | None = None
+        self.queued_bytes = 0
+        self.sent = 0
+
+    # -- sending
+
+    def send(self, stanza: Stanza, row: int | None = None) -> None:
+        """Queue a stanza; it is numbered now and written at the end of the turn."""
+        data = stanza.wire
+        if self.queue is not None:
+            self.sent = (self.sent + 1) % MODULUS
+            self.queue.append(Sent(stanza, row, self._now()))
+            self.queued_bytes += len(data)
+        elif row is not None:
+            self._unwritten_rows.append(row)
+        self._put(data)
+
+    def nonza(self, data: bytes) -> None:
+        """Queue what is not a stanza: it is written in order and not counted."""
+        self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        if self._framer is None:
+            return
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        if self.blocked:
+            if self._pending_bytes > self._write_buffer:
+                self._framer.overflowed()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._turns.at_end(self._flush_at_end)
+
+    def _flush_at_end(self) -> None:
+        self._scheduled = False
+        if not self.blocked:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending, now."""
+        if self._pending and self._framer is not None:
+            frames, self._pending, self._pending_bytes = self._pending, [], 0
+            if self._unwritten_rows:
+                self._written_rows += self._unwritten_rows
+                self._unwritten_rows = []
+            self._framer.write(frames)
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that wait because the client does not read."""
+        return self._pending_bytes
+
+    def block(self) -> None:
+        """The transport is full: write nothing until `unblock`."""
+        self.blocked = True
+
+    def unblock(self) -> None:
+        """The transport has room again."""
+        self.blocked = False
+        self.flush()
+
+    # -- connections come and go
+
+    def attach(self, framer: Framer) -> None:
+        """From now on write to this transport."""
+        self._framer, self.blocked, self._scheduled = framer, False, False
+        self._pending, self._pending_bytes = [], 0
+
+    def detach(self) -> None:
+        """The connection is gone; with stream management stanzas are queued from now on."""
+        self._framer = None
+        self._pending, self._pending_bytes = [], 0
+
+    # -- acknowledgements
+
+    def count(self, start: int = 0) -> None:
+        """Number and keep what is sent from now on (after ``<enabled/>`` has been written)."""
+        self.queue, self.sent, self.queued_bytes = deque(), start, 0
+
+    def acknowledged(self, h: int) -> None:
+        """The client has handled `h` stanzas (XEP-0198, section 4).
+
+        :raises TooHigh: so many were not sent.
+        """
+        queue = self.queue
+        assert queue is not None
+        first = (self.sent - len(queue)) % MODULUS
+        number = (h - first) % MODULUS
+        if number > len(queue):
+            raise TooHigh(h, self.sent)
+        rows = []
+        for _ in range(number):
+            done = queue.popleft()
+            self.queued_bytes -= len(done.stanza.wire)
+            if done.row is not None:
+                rows.append(done.row)
+        if rows:
+            self._confirm(rows)
+
+    def can_acknowledge(self, h: int) -> bool:
+        """Whether `h` is a count that the client can have reached."""
+        queue = self.queue
+        assert queue is not None
+        return (h - (self.sent - len(queue))) % MODULUS <= len(queue)
+
+    def heard(self) -> None:
+        """A byte has come from the client: without stream management it has what was written before."""
+        if self._written_rows:
+            rows, self._written_rows = self._written_rows, []
+            self._confirm(rows)
+
+    def rewrite(self, prepare: Callable[[Sent], bytes]) -> None:
+        """Write again what is not acknowledged, in order, without counting it again (XEP-0198, section 5)."""
+        for entry in self.queue or ():
+            self._put(prepare(entry))
+
+    def take_unacknowledged(self) -> list[Sent]:
+        """What the client never acknowledged, once; with that the queue is empty."""
+        if self.queue is not None:
+            left = list(self.queue)
+            self.queue.clear()
+            self.queued_bytes = 0
+            return left
+        self._written_rows, self._unwritten_rows = [], []
+        return []

@@ -1,0 +1,89 @@
+"""A bound resource: what of a client outlives its connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xmppd.core.account import Account
+from xmppd.core.errors import StreamError
+from xmppd.core.jid import JID
+from xmppd.core.stanza import Stanza
+from xmppd.stream.ledger import NO_TICKET, Ledger, NoTicket, OpenTicket
+from xmppd.stream.outbox import Outbox, Sent
+
+if TYPE_CHECKING:
+    from xmppd.stream.c2s import ClientStream
+    from xmppd.stream.smacks import Smacks
+
+__all__ = ["ClientSession"]
+
+
+class ClientSession:
+    """A session (see `xmppd.core.context.Session`).
+
+    :ivar stream: its connection; None while it hibernates.
+    :ivar ledger: what the client sent, once stream management is enabled.
+    :ivar smacks: its stream management, once enabled.
+    :ivar since: seconds since 1970 when it was bound.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "account",
+        "description",
+        "ended",
+        "jid",
+        "ledger",
+        "outbox",
+        "presence",
+        "priority",
+        "since",
+        "slots",
+        "smacks",
+        "stream",
+    )
+
+    def __init__(self, jid: JID, account: Account, outbox: Outbox, since: float) -> None:
+        self.jid = jid
+        self.account = account
+        self.outbox = outbox
+        self.since = since
+        self.priority: int | None = None
+        self.presence: Stanza | None = None
+        self.slots: dict[str, Any] = {}
+        self.stream: ClientStream | None = None
+        self.ledger: Ledger | None = None
+        self.smacks: Smacks | None = None
+        self.ended = False
+        #: Address and TLS of its last connection, for people.
+        self.description: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<Session {self.jid}>"
+
+    @property
+    def available(self) -> bool:
+        """Whether it has sent available presence."""
+        return self.presence is not None
+
+    def send(self, stanza: Stanza, row: int | None = None) -> None:
+        """Queue a stanza for the client."""
+        if not self.ended:
+            self.outbox.send(stanza, row)
+            if self.smacks is not None:
+                self.smacks.queued()
+
+    def ticket(self) -> OpenTicket | NoTicket:
+        """A ticket for a stanza that has just been received."""
+        return NO_TICKET if self.ledger is None else self.ledger.open()
+
+    def close(self, error: StreamError | None = None) -> None:
+        """End the session for good, with its stream."""
+        if self.stream is not None:
+            self.stream.end(error)
+        elif self.smacks is not None:
+            self.smacks.expire()
+
+    def take_unacknowledged(self) -> list[Sent]:
+        """What the client never acknowledged."""
+        return self.outbox.take_unacknowledged()

@@ -1,0 +1,268 @@
+"""Stream management of one session (XEP-0198): acknowledgements, resumption, hibernation.
+
+Nonzas come in through `handle`; what is counted is counted in `xmppd.stream.ledger` and `outbox`.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.logger import Logger
+
+from xmppd.core import ns
+from xmppd.core.context import Clock
+from xmppd.core.errors import StreamError
+from xmppd.core.stanza import escape_attribute
+from xmppd.stream.ledger import Ledger
+from xmppd.stream.outbox import Sent, TooHigh
+
+if TYPE_CHECKING:
+    from xmppd.stream.session import ClientSession
+
+__all__ = ["SmLimits", "Smacks", "failed", "new_token", "read_h"]
+
+_log = Logger()
+_number = re.compile("[0-9]{1,10}").fullmatch
+
+#: How long an `<r/>` waits for the commit under way, in seconds.
+ANSWER_WITHIN: Final = 0.1
+#: Unacknowledged stanzas after which the client is asked how far it is.
+ASK_AFTER: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SmLimits:
+    """Bounds of stream management.
+
+    :ivar queue: unacknowledged stanzas that are kept.
+    :ivar queue_bytes: bytes of them.
+    :ivar resume: seconds for which a session without connection can be resumed; 0 for never.
+    """
+
+    queue: int = 500
+    queue_bytes: int = 2 << 20
+    resume: float = 600
+
+
+def new_token() -> str:
+    """An id for resumption: 128 bits that nobody can guess."""
+    return secrets.token_urlsafe(16)
+
+
+def read_h(value: str | None) -> int | None:
+    """The number in an ``h`` attribute, or None if it is not one below 2**32."""
+    if value is None or not _number(value):
+        return None
+    h = int(value)
+    return h if h < 1 << 32 else None
+
+
+def failed(xmlns: str, condition: str, h: int | None = None) -> bytes:
+    """The answer to a request that cannot be met."""
+    known = "" if h is None else f" h='{h}'"
+    return f"<failed xmlns='{xmlns}'{known}><{condition} xmlns='{ns.STANZA_ERRORS}'/></failed>".encode()
+
+
+class Smacks:
+    """The stream management of one session, from its ``<enable/>`` to its end.
+
+    :param session: whose.
+    :param xmlns: the version of the protocol that the client speaks.
+    :param resumable: whether the client asked for resumption and may have it.
+    :param resume_for: seconds for which it can be resumed.
+    :param expired: called when the session ends because nobody resumed it.
+    """
+
+    __slots__ = (
+        "_ack_due",
+        "_answer_timer",
+        "_asked_at",
+        "_clock",
+        "_expired",
+        "_expiry",
+        "_limits",
+        "_session",
+        "_told",
+        "resumable",
+        "resume_for",
+        "token",
+        "xmlns",
+    )
+
+    def __init__(
+        self,
+        session: ClientSession,
+        xmlns: str,
+        clock: Clock,
+        limits: SmLimits,
+        *,
+        resumable: bool,
+        resume_for: float,
+        expired: Callable[[ClientSession], None],
+    ) -> None:
+        self._session, self._clock, self._limits, self._expired = session, clock, limits, expired
+        self.xmlns = xmlns
+        self.resumable = resumable
+        self.resume_for = resume_for
+        self.token = new_token() if resumable else ""
+        self._ack_due = False
+        self._told = 0
+        self._asked_at: int | None = None
+        self._answer_timer: Any = None
+        self._expiry: Any = None
+        session.smacks = self
+        session.ledger = Ledger()
+        session.ledger.on_settled = self._settled
+
+    def begin(self) -> None:
+        """Write ``<enabled/>``; what is sent after it is counted."""
+        offer = ""
+        if self.resumable:
+            offer = f" resume='true' id='{escape_attribute(self.token)}' max='{int(self.resume_for)}'"
+        self._session.outbox.nonza(f"<enabled xmlns='{self.xmlns}'{offer}/>".encode())
+        self._session.outbox.count()
+
+    # -- what we have handled
+
+    def asked(self) -> None:
+        """The client sent ``<r/>``: answer when the commit under way is over, or in 100 ms."""
+        ledger = self._session.ledger
+        assert ledger is not None
+        if ledger.settled:
+            self._tell()
+            return
+        self._ack_due = True
+        if self._answer_timer is None:
+            self._answer_timer = self._clock.callLater(ANSWER_WITHIN, self._answer_anyway)
+
+    def _settled(self) -> None:
+        if self._ack_due:
+            self._ack_due = False
+            if self._answer_timer is not None:
+                self._answer_timer.cancel()
+                self._answer_timer = None
+            self._tell()
+
+    def _answer_anyway(self) -> None:
+        """Answer with what there is; another ``<a/>`` follows by itself when the rest is durable."""
+        self._answer_timer = None
+        self._tell()
+
+    def _tell(self) -> None:
+        ledger = self._session.ledger
+        assert ledger is not None
+        self._told = ledger.handled
+        self._session.outbox.nonza(b"<a xmlns='%b' h='%d'/>" % (self.xmlns.encode(), ledger.handled))
+
+    # -- what the client has handled
+
+    def acknowledged(self, h: str | None) -> None:
+        """The client sent ``<a/>``.
+
+        :raises StreamError: it is not a number, or more than we sent (XEP-0198, section 6).
+        """
+        number = read_h(h)
+        if number is None:
+            raise StreamError("invalid-xml", "h must be a number below 2**32")
+        self._asked_at = None
+        try:
+            self._session.outbox.acknowledged(number)
+        except TooHigh as problem:
+            self.resumable = False
+            raise too_high(self.xmlns, problem) from None
+
+    def queued(self) -> None:
+        """A stanza was queued: ask for an acknowledgement now and then, and keep the queue bounded."""
+        outbox = self._session.outbox
+        queue = outbox.queue
+        if queue is None:
+            return
+        waiting = len(queue)
+        if self._asked_at is None and waiting >= ASK_AFTER:
+            self.ask()
+        if self.resumable and (
+            waiting > self._limits.queue or outbox.queued_bytes > self._limits.queue_bytes
+        ):
+            self._overflow()
+
+    def ask(self) -> None:
+        """Send ``<r/>``, behind what is queued in this turn."""
+        if self._asked_at is None and self._session.stream is not None:
+            self._asked_at = self._session.outbox.sent
+            self._session.outbox.nonza(f"<r xmlns='{self.xmlns}'/>".encode())
+
+    def _overflow(self) -> None:
+        """Too much to keep: acknowledgements go on, but the session can no longer be resumed."""
+        self.resumable = False
+        _log.info(
+            "{session}: more than {limit} unacknowledged stanzas (sm_queue): not resumable any more",
+            session=self._session.jid.text,
+            limit=self._limits.queue,
+        )
+        if self._session.stream is None:
+            self.expire()
+
+    # -- hibernation
+
+    def hibernate(self) -> None:
+        """The connection is gone: wait for the client to come back."""
+        self._forget_question()
+        self._session.outbox.detach()
+        self._expiry = self._clock.callLater(self.resume_for, self.expire)
+
+    def expire(self) -> None:
+        """Nobody came back in time, or the session was ended by other means."""
+        if self._expiry is not None and self._expiry.active():
+            self._expiry.cancel()
+        self._expiry = None
+        self._expired(self._session)
+
+    def resumed(self, h: int, prepare: Callable[[Sent], bytes]) -> None:
+        """The client is back on another connection; the outbox is attached to it already.
+
+        :param h: what the client had handled; checked by `Outbox.can_acknowledge` before.
+        :param prepare: the bytes of a stanza that is sent again.
+        """
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        session = self._session
+        assert session.ledger is not None
+        session.outbox.acknowledged(h)
+        previous = escape_attribute(self.token)
+        session.outbox.nonza(
+            f"<resumed xmlns='{self.xmlns}' previd='{previous}' h='{session.ledger.handled}'/>".encode()
+        )
+        session.outbox.rewrite(prepare)
+        if not session.ledger.settled:
+            self._ack_due = True
+        if session.outbox.queue:
+            self.ask()
+
+    def _forget_question(self) -> None:
+        self._asked_at = None
+        self._ack_due = False
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
+
+    def stop(self) -> None:
+        """The session is over: no timer may fire any more."""
+        self._forget_question()
+        if self._expiry is not None and self._expiry.active():
+            self._expiry.cancel()
+        self._expiry = None
+
+
+def too_high(xmlns: str, problem: TooHigh) -> StreamError:
+    """The stream error for an acknowledgement of what was never sent."""
+    detail = f"<handled-count-too-high xmlns='{xmlns}' h='{problem.h}' send-count='{problem.sent}'/>"
+    return StreamError(
+        "undefined-condition",
+        f"You acknowledged {problem.h} stanzas, but {problem.sent} were sent",
+        app=detail.encode(),
+    )

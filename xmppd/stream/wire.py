@@ -1,0 +1,66 @@
+"""What a stream writes that is no stanza: headers, errors, features."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Final
+
+from xmppd.core import ns
+from xmppd.core.errors import StreamError
+from xmppd.core.jid import JID, InvalidJID
+from xmppd.core.stanza import escape_attribute, escape_text
+
+__all__ = ["LONGEST_LANG", "PROCEED", "check_claim", "describe_connection", "header", "stream_error"]
+
+PROCEED: Final = f"<proceed xmlns='{ns.TLS}'/>".encode()
+
+#: A language tag is at most this long (RFC 5646, section 4.4.1, is content with 35).
+LONGEST_LANG: Final = 35
+
+
+def header(stream_id: str, domain: str | None, to: str | None) -> bytes:
+    """Our stream header (RFC 6120, section 4.7).
+
+    :param to: who the peer says it is; left out if that is no JID.
+    """
+    text = (
+        f"<?xml version='1.0'?><stream:stream xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAMS}'"
+        f" id='{stream_id}' version='1.0' xml:lang='en'"
+    )
+    if domain is not None:
+        text += f" from='{escape_attribute(domain)}'"
+    if to:
+        with suppress(InvalidJID):
+            text += f" to='{JID.parse(to).bare.xml}'"
+    return (text + ">").encode()
+
+
+def stream_error(problem: StreamError | None) -> bytes:
+    """The ``<stream:error/>`` of a problem; nothing if there is none."""
+    if problem is None:
+        return b""
+    text = ""
+    if problem.text:
+        text = f"<text xmlns='{ns.STREAM_ERRORS}' xml:lang='en'>{escape_text(problem.text)}</text>"
+    condition = f"<{problem.condition} xmlns='{ns.STREAM_ERRORS}'/>"
+    return b"<stream:error>%b%b</stream:error>" % ((condition + text).encode(), problem.app or b"")
+
+
+def check_claim(claimed: str, account: JID) -> None:
+    """Whoever has authenticated must not call itself something else.
+
+    :raises StreamError: ``invalid-from``.
+    """
+    with suppress(InvalidJID):
+        if JID.parse(claimed).bare == account:
+            return
+    raise StreamError("invalid-from", "You are logged in as somebody else")
+
+
+def describe_connection(address: str, tls: Any) -> dict[str, str]:
+    """Where a client comes from and how it is encrypted, for people."""
+    described = {"address": address}
+    if tls is not None:
+        described["tls"] = str(tls.get_protocol_version_name())
+        described["cipher"] = str(tls.get_cipher_name())
+    return described
