@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccountCreated",
     "AccountRemoved",
+    "AccountRemoving",
     "IqArriving",
     "IqSending",
     "MessageArriving",
@@ -147,6 +148,17 @@ class AccountCreated:
     """An account was made."""
 
     account: Account
+
+
+@dataclass(slots=True)
+class AccountRemoving:
+    """An account is about to be removed: its sessions and rows are still there, so that it can take leave.
+
+    :ivar ticket: handlers that need the disk before they can send hold it; the rows go when it is let go of.
+    """
+
+    account: Account
+    ticket: Ticket
 
 
 @dataclass(slots=True)
