@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Final
 
-from precis_i18n import get_profile
+from xmppd.core.precis import enforce_opaque
 
 DIGEST_SIZES: Final = {"sha-1": 20, "sha-256": 32, "sha-512": 64}
 """The hash functions that there are SCRAM keys for, with the bytes of a digest."""
@@ -20,10 +21,9 @@ MAX_ITERATIONS: Final = 1_000_000
 """Beyond it, keys from elsewhere would let one login keep a thread busy for seconds."""
 
 SALT_BYTES: Final = 16
-MAX_PASSWORD_BYTES: Final = 1023
 
 _HASHLIB_NAMES: Final = {"sha-1": "sha1", "sha-256": "sha256", "sha-512": "sha512"}
-_opaque: Final = get_profile("OpaqueString")
+_PLAIN: Final = re.compile("[ -~]{1,1023}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +53,15 @@ class Credential:
 def prepare_password(text: str) -> str:
     """Normalise a password (RFC 8265 section 4: OpaqueString).
 
-    :raises ValueError: if it is empty, longer than :data:`MAX_PASSWORD_BYTES` in UTF-8, or has characters
+    :raises ValueError: if it is empty, longer than 1023 bytes, or has characters
         that are not allowed, such as control characters.
     """
-    if len(text) > MAX_PASSWORD_BYTES:
-        raise ValueError(f"the password is longer than {MAX_PASSWORD_BYTES} bytes")
-    if not text:
-        raise ValueError("the password is empty")
-    prepared = text if text.isascii() and text.isprintable() else _enforce(text)
-    if len(prepared.encode()) > MAX_PASSWORD_BYTES:
-        raise ValueError(f"the password is longer than {MAX_PASSWORD_BYTES} bytes")
-    return prepared
+    if _PLAIN.fullmatch(text):
+        return text
+    try:
+        return enforce_opaque(text)
+    except ValueError as error:
+        raise ValueError(f"the password {error}") from None
 
 
 def derive(
@@ -141,14 +139,6 @@ def _derive(prepared: str, hash_name: str, salt: bytes, iterations: int) -> Cred
     client_key = keyed_digest(hash_name, salted, b"Client Key")
     server_key = keyed_digest(hash_name, salted, b"Server Key")
     return Credential(hash_name, salt, iterations, digest(hash_name, client_key), server_key)
-
-
-def _enforce(text: str) -> str:
-    try:
-        return _opaque.enforce(text)
-    except ValueError:
-        # Without its cause, which quotes the password.
-        raise ValueError("the password has a character that is not allowed") from None
 
 
 def _check_salt(salt: bytes) -> None:

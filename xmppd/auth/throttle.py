@@ -7,9 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from xmppd.core.units import DAY, HOUR
+
 FAILURES_PER_ADDRESS: Final = 20
 FAILURES_PER_ACCOUNT: Final = 20
-PERIOD: Final = 3600.0
+PERIOD: Final = HOUR
 """Seconds in which a bucket that was used up is full again."""
 
 FIRST_DELAY: Final = 1.0
@@ -19,7 +21,7 @@ MAX_ENTRIES: Final = 16_384
 """Addresses, accounts and accounts with known addresses that are remembered, of each at most."""
 MAX_KNOWN_ADDRESSES: Final = 16
 """Addresses remembered for one account."""
-KNOWN_PERIOD: Final = 30 * 86_400.0
+KNOWN_PERIOD: Final = 30 * DAY
 """Seconds for which an address is known after a login from it."""
 
 

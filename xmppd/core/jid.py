@@ -8,17 +8,12 @@ from functools import lru_cache, total_ordering
 from typing import Final, NoReturn
 
 import idna
-from precis_i18n import get_profile
 
-MAX_PART_BYTES: Final = 1023
-"""The longest local part, domain or resource in bytes of UTF-8 (RFC 7622 sections 3.2 to 3.4)."""
+from xmppd.core.precis import MAX_BYTES, check_input, check_size, enforce_opaque, enforce_username
 
 _CACHED_JIDS: Final = 16_384
 _CACHED_LENGTH: Final = 256
 """Longer texts are parsed each time, so that a stranger cannot fill the cache with large ones."""
-
-# Composition can shorten a text, but never to less than a quarter: whatever is longer is refused unread.
-_MAX_INPUT: Final = 4 * MAX_PART_BYTES
 
 _EXCLUDED_IN_LOCAL: Final = re.compile("[\"&'/:<>@]")
 # What the profiles leave as it is. Everything else takes the slow way through PRECIS and IDNA.
@@ -28,9 +23,6 @@ _PLAIN_LABEL: Final = "(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _PLAIN_DOMAIN: Final = re.compile(rf"{_PLAIN_LABEL}(?:\.{_PLAIN_LABEL})*")
 
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;"})
-
-_username: Final = get_profile("UsernameCaseMapped")
-_opaque: Final = get_profile("OpaqueString")
 
 
 class InvalidJID(ValueError):
@@ -136,10 +128,10 @@ def prepare_local(local: str) -> str:
     """
     if _PLAIN_LOCAL.fullmatch(local):
         return local
-    prepared = _enforce(_username.enforce, local, "local part")
+    prepared = _prepare(enforce_username, local, "local part")
     # After the profile, not before: it maps full-width forms of these characters to them.
     if _EXCLUDED_IN_LOCAL.search(prepared):
-        raise InvalidJID("local part: contains a character that RFC 7622 excludes")
+        raise InvalidJID("local part has a character that is not allowed")
     return prepared
 
 
@@ -150,7 +142,7 @@ def prepare_resource(resource: str) -> str:
     """
     if _PLAIN_RESOURCE.fullmatch(resource):
         return resource
-    return _enforce(_opaque.enforce, resource, "resource")
+    return _prepare(enforce_opaque, resource, "resource")
 
 
 def prepare_domain(domain: str) -> str:
@@ -160,29 +152,28 @@ def prepare_domain(domain: str) -> str:
 
     :raises InvalidJID: if it is empty, too long or not allowed.
     """
-    if len(domain) <= MAX_PART_BYTES and _PLAIN_DOMAIN.fullmatch(domain):
+    if len(domain) <= MAX_BYTES and _PLAIN_DOMAIN.fullmatch(domain):
         return domain
-    return _enforce(_enforce_domain, domain, "domain")
+    return _prepare(_enforce_domain, domain, "domain")
 
 
-def _enforce(profile: Callable[[str], str], text: str, part: str) -> str:
-    """Apply a profile; its result must be stable and within the limit of length."""
-    if len(text) > _MAX_INPUT:
-        raise InvalidJID(f"{part}: longer than {MAX_PART_BYTES} bytes")
+def _prepare(enforce: Callable[[str], str], text: str, part: str) -> str:
     try:
-        prepared = profile(text)
-        stable = prepared == text or profile(prepared) == prepared
-        size = len(prepared.encode())
+        return enforce(text)
     except ValueError as error:
-        raise InvalidJID(f"{part}: empty, or contains a character that is not allowed there") from error
-    if not stable:
-        raise InvalidJID(f"{part}: has no stable normal form")
-    if size > MAX_PART_BYTES:
-        raise InvalidJID(f"{part}: longer than {MAX_PART_BYTES} bytes")
-    return prepared
+        raise InvalidJID(f"{part} {error}") from None
 
 
 def _enforce_domain(domain: str) -> str:
+    check_input(domain)
+    enforced = _normalise_domain(domain)
+    check_size(enforced)
+    if _normalise_domain(enforced) != enforced:
+        raise ValueError("has no stable normal form")
+    return enforced
+
+
+def _normalise_domain(domain: str) -> str:
     if domain.startswith("["):
         return _enforce_ipv6(domain)
     mapped = unicodedata.normalize("NFC", _map_width(domain).lower())
@@ -190,9 +181,12 @@ def _enforce_domain(domain: str) -> str:
 
 
 def _enforce_ipv6(domain: str) -> str:
-    if not domain.endswith("]") or "%" in domain:
-        raise ValueError("not an IPv6 address in brackets")
-    return f"[{ipaddress.IPv6Address(domain[1:-1]).compressed}]"
+    try:
+        if domain.endswith("]") and "%" not in domain:
+            return f"[{ipaddress.IPv6Address(domain[1:-1]).compressed}]"
+    except ipaddress.AddressValueError:
+        pass
+    raise ValueError("is not an IPv6 address in brackets")
 
 
 def _map_width(text: str) -> str:
@@ -209,12 +203,15 @@ def _enforce_label(label: str) -> str:
     """Check one label of a domain, in lower case, and give it as LDH or U-label (RFC 5890)."""
     if _PLAIN_DOMAIN.fullmatch(label):
         return label
+    if not label or len(label) > 63:  # before idna looks at every character
+        raise ValueError("has an empty label, or one longer than 63 bytes")
     if label.isascii() and not label.startswith("xn--"):
-        raise ValueError("not a label of letters, digits and hyphens")
-    if len(label) > 63:  # before its characters are looked at, which takes long
-        raise ValueError("label too long")
-    u_label = idna.ulabel(label)
-    idna.alabel(u_label)  # the length of the A-label counts, and only this checks it
+        raise ValueError("has a label with other characters than letters, digits and hyphens")
+    try:
+        u_label = idna.ulabel(label)
+        idna.alabel(u_label)  # the length of the A-label counts, and only this checks it
+    except UnicodeError:
+        raise ValueError("has a label that is not allowed") from None
     return u_label
 
 
