@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -154,17 +155,19 @@ class World:
         self.spawned: list[Deferred[None]] = []
         self.ticket = FakeTicket()
         self._handlers: dict[tuple[str, str, str], tuple[Any, tuple[str, ...]]] = {}
-        self.context = Context(
-            domain=self.domain,
-            host=self.host,
-            hooks=self.hooks,
-            router=self.router,
-            registry=self.registry,
-            clock=self.clock,
-            now=lambda: NOW + self.clock.seconds(),
-            spawn=self._spawn,
-            **{"accounts": None, "database": None, "settings": None, "limits": None, **context},
-        )
+        known = {
+            "domain": self.domain,
+            "host": self.host,
+            "hooks": self.hooks,
+            "router": self.router,
+            "registry": self.registry,
+            "clock": self.clock,
+            "now": lambda: NOW + self.clock.seconds(),
+            "spawn": self._spawn,
+        }
+        # What a test does not give, the module under test does not need.
+        none = dict.fromkeys(field.name for field in fields(Context))
+        self.context = Context(**{**none, **known, **context})
 
     def _spawn(self, work: Awaitable[None]) -> None:
         self.spawned.append(Deferred.fromCoroutine(work))  # type: ignore[arg-type]
