@@ -94,10 +94,11 @@ class FailureBucketsTests(unittest.TestCase):
         self.assertEqual(len(self.buckets), 3)
 
     def test_no_limit(self) -> None:
-        buckets = FailureBuckets(self.clock.seconds, None, 100.0)
-        for _ in range(100):
-            buckets.failed("a")
-        self.assertEqual((buckets.wait("a"), len(buckets)), (0.0, 0))
+        for size in (None, 0):
+            buckets = FailureBuckets(self.clock.seconds, size, 100.0)
+            for _ in range(100):
+                buckets.failed("a")
+            self.assertEqual((buckets.wait("a"), len(buckets)), (0.0, 0))
 
     @given(st.lists(st.tuples(st.sampled_from("abcde"), st.floats(0, 60)), max_size=60))
     def test_no_rate_above_the_limit(self, steps: list[tuple[str, float]]) -> None:

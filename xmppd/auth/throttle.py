@@ -58,7 +58,7 @@ class FailureBuckets:
     A bucket is one number, the time at which it will be full, and a full one is forgotten.
 
     :param clock: gives the time in seconds.
-    :param size: tokens in a full bucket, None for no limit.
+    :param size: tokens in a full bucket, None or 0 for no limit.
     :param period: seconds in which an empty bucket fills.
     :param capacity: buckets kept at most; the one whose last failure is longest ago goes first.
     """
@@ -67,7 +67,7 @@ class FailureBuckets:
         self, clock: Callable[[], float], size: int | None, period: float, capacity: int = MAX_ENTRIES
     ) -> None:
         self._clock = clock
-        self._size = size
+        self._size = size or None
         self._period = period
         self._capacity = capacity
         self._full_at: OrderedDict[str, float] = OrderedDict()
