@@ -266,7 +266,7 @@ class EndpointTests(ConfigTestCase):
         )
         reactor = MemoryReactorClock()
         for endpoint in endpoints:
-            self.successResultOf(serverFromString(reactor, endpoint.description).listen(None))  # type: ignore[arg-type]
+            self.successResultOf(serverFromString(reactor, endpoint.description).listen(None))
         listening = [(port, backlog, interface) for port, _, backlog, interface in reactor.tcpServers]
         expected = [(port, 9, host) for port in (5222, 5223) for host in ("::1", "127.0.0.1")]
         self.assertEqual(listening, expected)
