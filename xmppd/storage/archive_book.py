@@ -1,0 +1,88 @@
+"""The archives as the running server writes them: sequences, ids, and rows into the open group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from xmppd.core import ns
+from xmppd.storage import archive
+from xmppd.storage.archive_ids import ArchiveIds, load_key
+from xmppd.storage.database import Database
+from xmppd.storage.sequence import Sequence
+
+if TYPE_CHECKING:
+    from xmppd.core.account import Account
+    from xmppd.core.context import Ticket
+    from xmppd.core.stanza import Stanza
+
+__all__ = ["ArchiveBook"]
+
+
+class ArchiveBook:
+    """Writes messages into archives (see `xmppd.core.context.Archive`).
+
+    :param now: seconds since 1970.
+    """
+
+    def __init__(self, database: Database, now: Callable[[], float]) -> None:
+        self._database = database
+        self._sequence = Sequence(now)
+        self._ids: ArchiveIds
+
+    async def open(self) -> None:
+        """Read the key of the ids, and the sequence to go on from."""
+        self._ids = ArchiveIds(await self._database.write("archive key", load_key))
+        self._sequence.last = await self._database.read("greatest sequence", archive.greatest)
+
+    @property
+    def latest(self) -> int:
+        """The greatest sequence in use."""
+        return self._sequence.last
+
+    def store(
+        self,
+        account: Account,
+        stanza: Stanza,
+        *,
+        outgoing: bool,
+        history: bool,
+        deliver: bool,
+        ticket: Ticket,
+    ) -> int:
+        """Put a message in the open group and let the ticket wait for it."""
+        assert account.id is not None
+        assert stanza.to is not None
+        assert stanza.sender is not None
+        peer, own = (stanza.to, stanza.sender) if outgoing else (stanza.sender, stanza.to)
+        seq = self._sequence.next()
+        ticket.hold()
+        row = (
+            account.id,
+            seq,
+            peer.bare.text,
+            peer.resource,
+            own.resource,
+            int(outgoing),
+            int(history),
+            int(deliver),
+            int(stanza.message_type == "groupchat"),
+            stanza.standing_alone(),
+        )
+        self._database.append(archive.APPEND, row, ticket)
+        return seq
+
+    def id_of(self, account: Account, row: int) -> str:
+        """The id of a row for everyone to see (XEP-0359)."""
+        assert account.id is not None
+        return self._ids.encode(account.id, row)
+
+    def mark(self, account: Account, stanza: Stanza, row: int) -> Stanza:
+        """The message with the id that the owner's archive gave it (XEP-0359)."""
+        mark = f"<stanza-id xmlns='{ns.STANZA_ID}' by='{account.jid.xml}' id='{self.id_of(account, row)}'/>"
+        return stanza.adding(ns.STANZA_ID, "stanza-id", mark.encode())
+
+    def row_of(self, account: Account, text: str) -> int | None:
+        """The sequence that such an id stands for; None if it is none of this archive."""
+        assert account.id is not None
+        return self._ids.decode(account.id, text)

@@ -1,0 +1,313 @@
+"""The one door to SQL: a pool of one writer and a pool of readers, both behind Twisted's adbapi."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from twisted.enterprise import adbapi
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from xmppd.storage.dialect import Dialect
+from xmppd.storage.errors import ClosedError, FaultError
+from xmppd.storage.group import Group, Outcome
+from xmppd.storage.migrate import migrate
+from xmppd.storage.sqlite import SQLite
+from xmppd.storage.statement import Completion, Cursor, Row, Statement, Unit, Write
+from xmppd.storage.threads import Threads
+from xmppd.storage.writer import Counters, GroupWriter, Limits, Observer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SLOW = 1.0
+"""Seconds after which a transaction is mentioned in the log, with its name."""
+
+
+def dialect_of(url: str) -> Dialect:
+    """The database that a URL means: `sqlite:PATH`, or `postgresql://…` as libpq understands it.
+
+    :raises ValueError: for anything else; the message does not quote the URL, which may hold a password.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite" and rest:
+        return SQLite(rest)
+    if scheme in ("postgresql", "postgres"):
+        postgresql: Dialect = import_module("xmppd.storage.postgresql").PostgreSQL(url)
+        return postgresql
+    raise ValueError("a database is sqlite:PATH or postgresql://USER@HOST/NAME")
+
+
+class Connection:
+    """What a pool hands to the functions below instead of adbapi's own wrapper. They begin and end their
+    transactions themselves, so that they see what a COMMIT says; adbapi's calls at the end of each function
+    do nothing.
+    """
+
+    def __init__(self, pool: adbapi.ConnectionPool) -> None:
+        self._pool = pool
+        self.raw = pool.connect()
+
+    def forget(self) -> None:
+        """Close it; the next function of this thread gets a new one."""
+        self._pool.disconnect(self.raw)
+
+    def commit(self) -> None:
+        """See above."""
+
+    def rollback(self) -> None:
+        """See above."""
+
+
+@dataclass
+class Timing:
+    """How often a named transaction was run, and how long it took in its thread."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+
+class Database:
+    """The database of one process.
+
+    :param reactor: for threads, time and timers.
+    :param url: see `dialect_of`.
+    :param group_delay: seconds after its first row that a group of writes starts.
+    :param group_rows: rows that start a group at once.
+    :param queue_rows: rows, and
+    :param queue_bytes: bytes of stanzas that may wait before the database is `full`.
+    :param readers: threads and connections for reading.
+    :param threads: in tests with a fake clock, `NoThreads`.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        *,
+        group_delay: float = 0.005,
+        group_rows: int = 1000,
+        queue_rows: int = 20_000,
+        queue_bytes: int = 64 * 1024 * 1024,
+        readers: int = 3,
+        threads: Callable[[], Threads] | None = None,
+    ) -> None:
+        self.dialect = dialect_of(url)
+        self.timings: dict[str, Timing] = {}
+        self._reactor = reactor
+        self._threads = threads
+        self._most_readers = readers
+        limits = Limits(group_delay, group_rows, queue_rows, queue_bytes)
+        self._writer = GroupWriter(reactor, self, limits)
+        self._reads = 0
+        self._no_reads: Deferred[None] | None = None
+
+    async def open(self) -> None:
+        """Make or upgrade the database, and start.
+
+        :raises SchemaError: if it belongs to a newer version of the program, or is of another program.
+        :raises StorageError: if it cannot be opened.
+        """
+        self._write_pool = self._pool(1, self.dialect.open_writer)
+        self._read_pool = self._pool(self._most_readers, self.dialect.open_reader)
+        try:
+            self.dialect.prepare()
+            await self._write_pool.runWithConnection(self._migrate)
+        except Exception as error:
+            self._close_pools()
+            raise self.dialect.translate(error) from None
+
+    def _pool(self, size: int, set_up: Callable[[Any], None]) -> Any:
+        args, keywords = self.dialect.arguments()
+        pool: Any = adbapi.ConnectionPool(
+            self.dialect.module,
+            *args,
+            cp_min=0,
+            cp_max=size,
+            cp_openfun=set_up,
+            cp_reactor=self._reactor,
+            **keywords,
+        )
+        pool.connectionFactory = Connection
+        if self._threads is not None:
+            if pool.running:
+                pool.threadpool.stop()
+            pool.threadpool = self._threads()
+        return pool
+
+    def _migrate(self, connection: Connection) -> None:
+        for line in migrate(self.dialect, connection.raw):
+            self._reactor.callFromThread(self._log.info, "{line}", line=line)
+
+    async def close(self) -> None:
+        """Store all that is queued, end what reads, and close the connections. Rows that cannot be stored
+        (the writer is faulted, and one last attempt failed) are reported as failed.
+        """
+        await self._writer.close()
+        if self._reads:
+            self._no_reads = Deferred()
+            for raw in tuple(self._read_pool.connections.values()):
+                self.dialect.interrupt(raw)
+            await self._no_reads
+        self._close_pools()
+
+    def _close_pools(self) -> None:
+        self._read_pool.close()
+        self._write_pool.close()
+
+    # Reading
+
+    async def read(
+        self, name: str, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **keywords: P.kwargs
+    ) -> T:
+        """Run a function in a transaction that only reads, in another thread.
+
+        It sees all that was queued for writing before (unless writing is faulted: then, what is stored).
+
+        :param name: of the transaction, for figures and the log.
+        :raises StorageError: see errors.py; errors of the function's own pass as they are.
+        """
+        if self._writer.closed:
+            raise ClosedError(name)
+        settled = self._writer.settled()
+        if settled is not None:
+            await settled
+        self._reads += 1
+        try:
+            result: T
+            result, seconds = await self._read_pool.runWithConnection(self._read, function, args, keywords)
+        except Exception as error:
+            raise self.dialect.translate(error) from None
+        finally:
+            self._reads -= 1
+            if self._no_reads is not None and not self._reads:
+                self._no_reads.callback(None)
+        self._took(name, seconds)
+        return result
+
+    def _read(
+        self, connection: Connection, function: Callable[..., T], args: Any, keywords: Any
+    ) -> tuple[T, float]:
+        began = time.perf_counter()
+        try:
+            self.dialect.begin_read(connection.raw)
+            result = function(self.dialect.cursor(connection.raw), *args, **keywords)
+        except Exception as error:
+            self.dialect.rollback(connection.raw)
+            if self.dialect.must_reopen(connection.raw, error):
+                connection.forget()
+            raise
+        self.dialect.rollback(connection.raw)
+        return result, time.perf_counter() - began
+
+    def _took(self, name: str, seconds: float) -> None:
+        timing = self.timings.setdefault(name, Timing())
+        timing.count += 1
+        timing.seconds += seconds
+        if seconds > SLOW:
+            self._log.warn("{name} took {seconds:.1f} s in the database", name=name, seconds=seconds)
+
+    # Writing
+
+    async def write(
+        self, name: str, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **keywords: P.kwargs
+    ) -> T:
+        """Run a function as one unit of the next group. It may be run more than once (a group that failed is
+        run again): it must have no effect but on the database.
+
+               :returns: what the function returned, after the commit.
+               :raises StorageError: see errors.py; errors of the function's own pass as they are, and undo
+                   what it wrote.
+        """
+        result: T = await self._writer.write(name, _Call(function, keywords) if keywords else function, args)
+        return result
+
+    def append(self, statement: Statement, row: Row, done: Completion | None = None) -> Unit:
+        """Queue one row for the next group: the fast path.
+
+        :param done: hears in the reactor's thread what became of it.
+        :returns: a handle whose `withdraw()` takes the row back while it is not under way.
+        """
+        return self._writer.append(statement, row, done)
+
+    async def scrub(self) -> None:
+        """After content was erased: leave no copy of it in the database's files."""
+
+        def run(connection: Connection) -> None:
+            self.dialect.scrub(connection.raw)
+
+        settled = self._writer.settled()
+        if settled is not None:
+            await settled
+        try:
+            await self._write_pool.runWithConnection(run)
+        except Exception as error:
+            raise self.dialect.translate(error) from None
+
+    # The state of the writer
+
+    @property
+    def faulted(self) -> bool:
+        """Whether the last attempt to write failed as a whole."""
+        return self._writer.faulted
+
+    @property
+    def full(self) -> bool:
+        """Whether more waits than should."""
+        return self._writer.full
+
+    @property
+    def queued(self) -> int:
+        """Units that wait to be stored."""
+        return self._writer.queued
+
+    @property
+    def counters(self) -> Counters:
+        """What was written, for metrics."""
+        return self._writer.counters
+
+    def observe(self, observer: Observer) -> None:
+        """Tell this observer of faults and of a full queue."""
+        self._writer.observe(observer)
+
+    # What the group writer runs (writer.Runner)
+
+    async def run_group(self, units: list[Unit | Write]) -> Outcome:
+        """Run one transaction in the writer's thread."""
+        try:
+            outcome: Outcome = await self._write_pool.runWithConnection(self._run_group, units)
+        except Exception as error:
+            return Outcome(fault=FaultError(self.dialect.describe(error)))
+        return outcome
+
+    def _run_group(self, connection: Connection, units: list[Unit | Write]) -> Outcome:
+        outcome = Group(self.dialect, connection.raw, units).run()
+        if outcome.reopen:
+            connection.forget()
+        return outcome
+
+    async def was_committed(self, ticket: str) -> bool | Exception:
+        """Ask what became of a transaction."""
+
+        def ask(connection: Connection) -> bool:
+            return self.dialect.was_committed(connection.raw, ticket)
+
+        try:
+            return bool(await self._write_pool.runWithConnection(ask))
+        except Exception as error:
+            return FaultError(self.dialect.describe(error))
+
+
+class _Call:
+    """A function with its keyword arguments."""
+
+    def __init__(self, function: Callable[..., Any], keywords: dict[str, Any]) -> None:
+        self._function = function
+        self._keywords = keywords
+
+    def __call__(self, cursor: Cursor, *args: object) -> Any:
+        return self._function(cursor, *args, **self._keywords)

@@ -1,0 +1,74 @@
+"""Sessions of stream management across restarts (XEP-0198 section 5)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from xmppd.storage.statement import Cursor, Statement
+
+REMEMBER_HANDLED = Statement.insert(
+    "session",
+    ("account", "token", "handled", "expires"),
+    tail="ON CONFLICT (account, token) DO UPDATE SET handled = excluded.handled, expires = excluded.expires",
+    rank=1,
+    newest_by=(0, 1),
+)
+"""Keep how many stanzas of a client were handled; rows are (account, token, handled, expires). Of several
+about one session in a group only the last is run."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSession:
+    """A session that a client may resume."""
+
+    account: int
+    token: str
+    """The id that the client resumes with."""
+    handled: int
+    """`h`: how many of the client's stanzas were handled, modulo 2^32."""
+    expires: int
+    """Seconds since 1970."""
+    payload: bytes
+    """Everything else, in the session's own encoding."""
+
+
+def save_all(cursor: Cursor, sessions: Iterable[SavedSession]) -> None:
+    """Write down sessions at a graceful stop."""
+    cursor.executemany(
+        "INSERT INTO session (account, token, handled, expires, payload) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (account, token) DO UPDATE SET handled = excluded.handled, expires = excluded.expires,"
+        " payload = excluded.payload",
+        [(s.account, s.token, s.handled, s.expires, s.payload) for s in sessions],
+    )
+
+
+def take_all(cursor: Cursor, now: int) -> list[SavedSession]:
+    """All sessions that were written down and have not expired; they can be taken once. Their `h` stays
+    known.
+
+    :param now: seconds since 1970.
+    """
+    cursor.execute(
+        "SELECT account, token, handled, expires, payload FROM session"
+        " WHERE payload IS NOT NULL AND expires > ? ORDER BY account, token",
+        (now,),
+    )
+    taken = [SavedSession(*row) for row in cursor.fetchall()]
+    cursor.execute("UPDATE session SET payload = NULL WHERE payload IS NOT NULL")
+    return taken
+
+
+def handled(cursor: Cursor, account: int, token: str) -> int | None:
+    """`h` of a session of this account, for the answer to a resumption that fails; None if it is not
+    known."""
+    cursor.execute("SELECT handled FROM session WHERE account = ? AND token = ?", (account, token))
+    row = cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+def prune(cursor: Cursor, now: int) -> int:
+    """Forget what has expired.
+
+    :returns: how many.
+    """
+    cursor.execute("DELETE FROM session WHERE expires <= ?", (now,))
+    return cursor.rowcount
