@@ -58,6 +58,7 @@ setup(
             "pytz",
             "ruff>=0.6",
             "scramp>=1.4.5",
+            "setuptools>=77",
             "slixmpp>=1.10",
         ],
     },

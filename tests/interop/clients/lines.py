@@ -25,7 +25,7 @@ async def _carry_out(command: Command, number: int, arguments: dict[str, Any]) -
 
 
 async def obey(client: Any) -> None:
-    """Call ``client.do_NAME(...)`` for each line of the standard input, side by side, until it ends."""
+    """Call ``client.do_NAME(...)`` for each line of the standard input, side by side, until all are done."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -36,3 +36,4 @@ async def obey(client: Any) -> None:
         task = loop.create_task(_carry_out(getattr(client, f"do_{name}"), number, arguments))
         running.add(task)
         task.add_done_callback(running.discard)
+    await asyncio.gather(*running)

@@ -1,0 +1,61 @@
+# The commands of README.md and CONTRIBUTING.md. Set-up happens by itself, and again only when its files change.
+
+PYTHON ?= python3
+VENV ?= .venv
+# The domain to serve; without one, what xmppd.toml says, or else localhost.
+DOMAIN ?=
+TESTS ?= tests
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INTEROP := tests/interop
+
+.PHONY: run test lint format bench playground clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/made-run
+	@exec $(BIN)/xmppd $(if $(DOMAIN),--domain $(DOMAIN))
+
+test: $(VENV)/made-test $(INTEROP)/node_modules/made
+	@$(BIN)/python tests/run.py $(TESTS)
+
+lint: $(VENV)/made-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/made-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/made-test
+	@$(BIN)/python -m bench
+
+playground: $(VENV)/made-run
+	@echo "Connect to localhost, port 5222, as user0@localhost to user9@localhost with the password pw."
+	@exec $(BIN)/python bench/serve.py --root data/playground --port 5222 --users 10
+
+# Everything that can be made again; never data/ and certs/.
+clean:
+	rm -rf $(VENV) $(INTEROP)/node_modules build dist xmppd.egg-info _trial_temp* \
+		.mypy_cache .ruff_cache .hypothesis twisted/plugins/dropin.cache
+	find xmppd tests bench twisted -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'xmppd needs Python 3.11 or later; name it with: make PYTHON=python3.11' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>&- || { \
+		echo 'Python has no venv; install it with: apt-get install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/made-run: setup.py pyproject.toml | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/made-test: setup.py pyproject.toml tests/constraints.txt | $(BIN)/python
+	$(PIP) --constraint tests/constraints.txt --editable '.[test]'
+	@touch $@
+
+$(INTEROP)/node_modules/made: $(INTEROP)/package.json $(INTEROP)/package-lock.json | $(VENV)/made-test
+	$(BIN)/npm ci --prefix $(INTEROP) --ignore-scripts --loglevel=error
+	@touch $@
