@@ -23,6 +23,7 @@ from xmppd.config import (
     load,
     module_options,
     override,
+    socket_of,
 )
 from xmppd.config.sample import sample
 from xmppd.core.jid import JID
@@ -87,6 +88,14 @@ class LoadTests(ConfigTestCase):
         for database in ("sqlite::memory:", "postgresql://xmppd@db/xmppd"):
             config = self.load(f'[domains.a]\n[server]\ndatabase="{database}"')
             self.assertEqual(config.server.database, database)
+
+    def test_socket_of_a_faulty_file(self) -> None:
+        """The socket for xmppctl is found though the rest of the file is wrong."""
+        self.path.write_text('[server]\ndata = "d"\n[limits]\nx = 1', encoding="utf-8")
+        self.assertEqual(socket_of(self.path), self.folder / "d/xmppctl.sock")
+        self.path.write_text("server = 3", encoding="utf-8")
+        error = self.assertRaises(ConfigError, socket_of, self.path)
+        self.assertEqual(error.problems, [f"{self.path}: server: 3 is not a table"])
 
     def test_several_domains(self) -> None:
         """Each domain has settings of its own."""

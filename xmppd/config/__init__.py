@@ -5,7 +5,15 @@ Every problem is one line that names the file, the key and the remedy, and all o
 """
 
 from xmppd.config.listening import explain_listen_error
-from xmppd.config.load import ConfigError, default_config, load, module_options, override, read_table
+from xmppd.config.load import (
+    ConfigError,
+    default_config,
+    load,
+    module_options,
+    override,
+    read_table,
+    socket_of,
+)
 from xmppd.config.model import FILE_NAME, Config, Contact, DomainConfig, Endpoint, Listen, Server
 from xmppd.core.limits import Limits
 from xmppd.core.options import OptionsError, Problem, validate_options
@@ -28,5 +36,6 @@ __all__ = [
     "module_options",
     "override",
     "read_table",
+    "socket_of",
     "validate_options",
 ]

@@ -1,10 +1,7 @@
 """From a file, or from nothing, to a validated configuration."""
 
 import dataclasses
-import importlib
-import inspect
 import os
-import pkgutil
 import pwd
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from xmppd.config.model import Config
-from xmppd.config.resolve import resolve
-from xmppd.core.module import Module
+from xmppd.config.resolve import resolve, resolve_server
 from xmppd.core.options import OptionsError, Problem, join_key, validate_options
+from xmppd.modules import all_modules
 
 
 class ConfigError(Exception):
@@ -28,13 +25,7 @@ class ConfigError(Exception):
 
 def module_options() -> dict[str, type]:
     """Give the options class of every module, by the module's name."""
-    package = importlib.import_module("xmppd.modules")
-    found = {}
-    for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        for _, each in inspect.getmembers(importlib.import_module(info.name), inspect.isclass):
-            if issubclass(each, Module) and each.__module__ == info.name and hasattr(each, "name"):
-                found[each.name] = each.Options
-    return found
+    return {module.name: module.Options for module in all_modules()}
 
 
 def load(
@@ -71,6 +62,18 @@ def user_name() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
+
+
+def socket_of(path: Path) -> Path:
+    """Give the socket for xmppctl that a configuration file names, whatever else is wrong with the file.
+
+    :raises ConfigError: if the file cannot be read, or its ``[server]`` is wrong.
+    """
+    table = {"server": read_table(path).get("server", {})}
+    try:
+        return resolve_server(validate_options(Config, table).server, path.parent).socket
+    except OptionsError as error:
+        raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None
 
 
 def read_table(path: Path) -> dict[str, Any]:

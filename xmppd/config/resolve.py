@@ -19,6 +19,21 @@ def resolve(config: Config, base: Path, options: Mapping[str, type]) -> Config:
     return _Resolver(base, options).resolve(config)
 
 
+def resolve_server(server: Server, base: Path) -> Server:
+    """Make the paths of the process absolute."""
+    data = (base / server.data).absolute()
+    kind, _, place = server.database.partition(":")
+    if kind == "sqlite" and place != ":memory:":
+        place = str(data / Path(place).expanduser())
+    return dataclasses.replace(
+        server,
+        data=data,
+        database=f"{kind}:{place}",
+        admin_socket=(base / server.admin_socket).absolute() if server.admin_socket else None,
+        certs=(base / server.certs).absolute(),
+    )
+
+
 class _Resolver:
     def __init__(self, base: Path, options: Mapping[str, type]) -> None:
         self.base = base
@@ -34,26 +49,10 @@ class _Resolver:
         domains = self._domains(config.domains)
         if self.problems:
             raise OptionsError(self.problems)
-        return dataclasses.replace(config, server=self._server(config.server), domains=domains)
+        return dataclasses.replace(config, server=resolve_server(config.server, self.base), domains=domains)
 
     def _problem(self, key: str, text: str) -> None:
         self.problems.append(Problem(key, text))
-
-    def _path(self, path: Path) -> Path:
-        return (self.base / path).absolute()
-
-    def _server(self, server: Server) -> Server:
-        data = self._path(server.data)
-        kind, _, place = server.database.partition(":")
-        if kind == "sqlite" and place != ":memory:":
-            place = str(data / Path(place).expanduser())
-        return dataclasses.replace(
-            server,
-            data=data,
-            database=f"{kind}:{place}",
-            admin_socket=self._path(server.admin_socket) if server.admin_socket else None,
-            certs=self._path(server.certs),
-        )
 
     def _domains(self, domains: Mapping[str, DomainConfig]) -> dict[str, DomainConfig]:
         found: dict[str, DomainConfig] = {}
@@ -87,7 +86,7 @@ class _Resolver:
     def _file(self, path: Path | None, key: str) -> Path | None:
         if path is None:
             return None
-        path = self._path(path)
+        path = (self.base / path).absolute()
         if not path.exists():
             self._problem(key, f"no file {path}; correct the path or remove the key")
         return path
