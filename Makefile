@@ -7,7 +7,7 @@ DOMAIN ?=
 TESTS ?= tests
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 INTEROP := tests/interop
 
 .PHONY: run test lint format bench playground clean
