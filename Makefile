@@ -39,7 +39,7 @@ playground: $(VENV)/made-run
 clean:
 	rm -rf $(VENV) $(INTEROP)/node_modules build dist xmppd.egg-info _trial_temp* \
 		.mypy_cache .ruff_cache .hypothesis twisted/plugins/dropin.cache
-	find xmppd tests bench twisted -name __pycache__ -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
