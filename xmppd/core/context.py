@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accounts",
+    "Archive",
     "Clock",
     "Completion",
     "Context",
@@ -98,7 +99,7 @@ class Registry(Protocol):
 class Router(Protocol):
     """The way of a stanza, whoever made it."""
 
-    def send(self, stanza: Stanza, session: Session | None = None, ticket: Ticket | None = None) -> None:
+    def send(self, stanza: Stanza, session: Session | None = None, ticket: Ticket | None = None) -> object:
         """A local user sends a stanza: the hooks of sending, then `arrive`.
 
         :param session: the client session that it came from, if any.
@@ -147,7 +148,10 @@ class Accounts(Protocol):
         """
 
     async def remove(self, jid: JID) -> None:
-        """Remove an account with all that is its own; its sessions end with ``not-authorized``.
+        """Remove an account with all that is its own.
+
+        Its sessions end with ``not-authorized``, in a later turn of the reactor, so that whoever asked for
+        it still gets the answer.
 
         :raises StanzaError: ``item-not-found``.
         """
@@ -160,6 +164,41 @@ class Host(Protocol):
     """
 
     modules: dict[str, Module]
+
+
+class Archive(Protocol):
+    """The archives of all accounts: one row a message and owner, in order of reception."""
+
+    def store(
+        self,
+        account: Account,
+        stanza: Stanza,
+        *,
+        outgoing: bool,
+        history: bool,
+        deliver: bool,
+        ticket: Ticket,
+    ) -> int:
+        """Put a message in the open group and let the ticket wait for it.
+
+        :param outgoing: whether the owner sent it.
+        :param history: whether archive queries find it.
+        :param deliver: whether it is replayed to the owner until a client has it.
+        :returns: its sequence in the owner's archive.
+        """
+        ...
+
+    def id_of(self, account: Account, row: int) -> str:
+        """The id of a row for everyone to see (XEP-0359)."""
+        ...
+
+    def mark(self, account: Account, stanza: Stanza, row: int) -> Stanza:
+        """The message with the id that the owner's archive gave it."""
+        ...
+
+    def row_of(self, account: Account, text: str) -> int | None:
+        """The sequence that such an id stands for; None if it is none of this archive."""
+        ...
 
 
 class Clock(Protocol):
@@ -191,6 +230,7 @@ class Context:
     router: Router
     registry: Registry
     accounts: Accounts
+    archive: Archive
     database: Database
     clock: Clock
     now: Callable[[], float]

@@ -76,6 +76,7 @@ class ClientStream(Protocol):
         self.id = secrets.token_hex(8)
         self.address = "?"
         self.heard_at = services.clock.seconds()
+        self.nudged_at = 0.0
         self.asked_at: float | None = None
         self.blocked_at: float | None = None
         self._direct = direct
@@ -138,7 +139,8 @@ class ClientStream(Protocol):
 
     def tls_connection(self) -> Any:
         """The TLS connection, for channel binding and for people."""
-        return self.transport.getHandle() if self.state is not State.PLAIN else None
+        handle = getattr(self.transport, "getHandle", None)
+        return handle() if handle is not None and self.state is not State.PLAIN else None
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""

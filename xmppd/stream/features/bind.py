@@ -1,4 +1,4 @@
-"""Resource binding (RFC 6120, section 7), and the session request of old clients (RFC 3921), which does nothing."""
+"""Resource binding (RFC 6120, section 7); the session request of old clients (RFC 3921) does nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from xmppd.core.account import Account
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.stanza import Stanza
+from xmppd.stream.addressing import check_iq
 from xmppd.stream.c2s import ClientStream, State
 from xmppd.stream.features import Feature
 from xmppd.stream.session import ClientSession
@@ -61,8 +62,7 @@ def _take(stream: ClientStream, stanza: Stanza) -> None:
     stanza.attrs.pop("from", None)
     stanza.attrs.pop("to", None)
     try:
-        if not stanza.id:
-            raise StanzaError("bad-request", "An iq needs an id")
+        check_iq(stanza)
         session = bind(stream, account, _full_jid(account, stanza))
     except StanzaError as problem:
         stream.write(replies.error(stanza, problem).wire)

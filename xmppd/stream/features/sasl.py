@@ -30,9 +30,9 @@ def _the_offer(stream: ClientStream) -> Offer:
     """What this stream advertises, made once: XEP-0474 hashes it."""
     if stream.offer is None:
         assert stream.served is not None
-        stream.offer = mechanisms.make_offer(
-            tls=True, bindings=bindings(stream.tls_connection()), enabled=stream.served.mechanisms
-        )
+        connection = stream.tls_connection()
+        found = bindings(connection) if connection is not None else {}
+        stream.offer = mechanisms.make_offer(tls=True, bindings=found, enabled=stream.served.mechanisms)
     return stream.offer
 
 

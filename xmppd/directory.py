@@ -1,0 +1,247 @@
+"""All accounts of the process: in memory for routing, in the database for good."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+
+from xmppd.auth.passwords import Credential, derive_all
+from xmppd.core.account import Account
+from xmppd.core.errors import StanzaError, StreamError
+from xmppd.core.events import AccountCreated, AccountRemoved, AccountRemoving
+from xmppd.core.jid import JID
+from xmppd.core.mailbox import Mailbox
+from xmppd.host import Host
+from xmppd.routing.registry import LocalRegistry
+from xmppd.storage import accounts as store
+from xmppd.storage import archive, marks, meta
+from xmppd.storage.archive_book import ArchiveBook
+from xmppd.storage.database import Database
+
+__all__ = ["AccountDirectory", "DomainAccounts"]
+
+#: Seconds after which a moved mark is written down, at most once for each account.
+MARKS_EVERY: Final = 1.0
+
+
+#: Rows of a removed account's archive that are erased at once, so that others do not wait.
+ERASE_AT_ONCE: Final = 1000
+
+
+class DomainAccounts:
+    """The accounts of one domain, as authentication sees them (`xmppd.auth.accounts.Accounts`)."""
+
+    def __init__(self, directory: AccountDirectory, domain: str) -> None:
+        self._directory, self._domain = directory, domain
+
+    async def credential(self, local: str, hash_name: str) -> Credential | None:
+        """An account's keys for one hash: one query, whether it exists or not."""
+        found = await self._directory.database.read(
+            "credential", store.credential, self._domain, local, hash_name
+        )
+        if found is None:
+            return None
+        return Credential(hash_name, found.salt, found.iterations, found.stored_key, found.server_key)
+
+    async def is_enabled(self, local: str) -> bool:
+        """Whether an account may log in."""
+        account = self._directory.registry.account(JID.make(local, self._domain))
+        return account is not None and account.enabled
+
+
+class _Leave:
+    """The ticket of an account that takes leave of its contacts."""
+
+    def __init__(self) -> None:
+        self._holds = 1
+        self._taken: Deferred[None] = Deferred()
+
+    def hold(self) -> None:
+        """One more thing to wait for."""
+        self._holds += 1
+
+    def committed(self) -> None:
+        """One thing less to wait for."""
+        self._holds -= 1
+        if not self._holds:
+            self._taken.callback(None)
+
+    def failed(self, error: BaseException) -> None:
+        """A contact that could not be told does not keep the account alive."""
+        self.committed()
+
+    def taken(self) -> Deferred[None]:
+        """Fires when nothing is waited for any more."""
+        self.committed()
+        return self._taken
+
+
+class AccountDirectory:
+    """Makes, changes and removes accounts (see `xmppd.core.context.Accounts`).
+
+    :param in_thread: runs what takes long (the derivation of keys) beside the reactor.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        registry: LocalRegistry,
+        book: ArchiveBook,
+        hosts: dict[str, Host],
+        clock: Any,
+        in_thread: Callable[..., Any],
+    ) -> None:
+        self.database, self.registry = database, registry
+        self._book, self._hosts, self._in_thread = book, hosts, in_thread
+        #: Of this installation; salts of accounts that do not exist are made with it.
+        self.secret = b""
+        self._moved: dict[int, Mailbox] = {}
+        self._writing = LoopingCall(self.write_marks)
+        self._writing.clock = clock
+
+    def of_domain(self, domain: str) -> DomainAccounts:
+        """The accounts of one domain, for authentication."""
+        return DomainAccounts(self, domain)
+
+    async def load(self) -> None:
+        """Read all accounts into memory."""
+        self.secret = await self.database.write("secret", meta.secret, "accounts")
+        for row in await self.database.read("accounts", store.load_directory):
+            if row.state is not store.AccountState.REMOVED and self.registry.is_local(row.domain):
+                self._add(row)
+        self._writing.start(MARKS_EVERY, now=False)
+
+    def _add(self, row: store.Account) -> Account:
+        def moved(mailbox: Mailbox) -> None:
+            self._moved[row.id] = mailbox
+
+        mailbox = Mailbox(row.mark.cursor, row.mark.confirmed, self._book.latest, moved)
+        enabled = row.state is store.AccountState.ACTIVE
+        account = Account(row.id, JID.make(row.name, row.domain), mailbox, enabled=enabled)
+        self.registry.add(account)
+        return account
+
+    # -- marks
+
+    def write_marks(self) -> None:
+        """Queue the marks that have moved since the last time."""
+        moved, self._moved = self._moved, {}
+        for number, mailbox in moved.items():
+            mark = marks.Mark(mailbox.mark, frozenset(mailbox.confirmed))
+            self.database.append(marks.SAVE, mark.row(number))
+
+    async def close(self) -> None:
+        """Queue the last marks; the database writes them before it closes."""
+        if self._writing.running:
+            self._writing.stop()
+        self.write_marks()
+
+    # -- accounts
+
+    def require(self, jid: JID) -> Account:
+        """The account of a bare JID.
+
+        :raises StanzaError: ``item-not-found``.
+        """
+        account = self.registry.account(jid)
+        if account is None or account.id is None:
+            raise StanzaError("item-not-found", f"There is no account {jid.bare}")
+        return account
+
+    async def _credentials(self, password: str) -> list[store.Credential]:
+        try:
+            derived = await self._in_thread(derive_all, password)
+        except ValueError as problem:
+            raise StanzaError("not-acceptable", str(problem)) from None
+        return [
+            store.Credential(each.hash_name, each.salt, each.iterations, each.stored_key, each.server_key)
+            for each in derived.values()
+        ]
+
+    async def create(self, jid: JID, password: str) -> None:
+        """Make an account.
+
+        :raises StanzaError: ``conflict`` where the name is taken, reserved, or was removed and not
+            released; ``not-acceptable`` where name or password cannot be used.
+        """
+        if not jid.local or not jid.is_bare or not self.registry.is_local(jid.domain):
+            raise StanzaError("not-acceptable", f"{jid} is no account of a domain that is served here")
+        credentials = await self._credentials(password)
+        try:
+            row = await self.database.write(
+                "create account",
+                _create,
+                jid.domain,
+                jid.local,
+                credentials,
+                int(time.time()),
+                self._book.latest,
+            )
+        except store.AccountExistsError:
+            raise StanzaError("conflict", f"The name {jid} is taken") from None
+        self._hosts[jid.domain].hooks.run(AccountCreated(self._add(row)))
+
+    async def set_password(self, jid: JID, password: str) -> None:
+        """Give an account another password.
+
+        :raises StanzaError: ``not-acceptable`` for a password that cannot be used, ``item-not-found``.
+        """
+        account = self.require(jid)
+        credentials = await self._credentials(password)
+        assert account.id is not None
+        await self.database.write("set password", store.set_credentials, account.id, credentials)
+
+    async def remove(self, jid: JID) -> None:
+        """Remove an account with all that is its own; its sessions end with ``not-authorized``.
+
+        :raises StanzaError: ``item-not-found``.
+        """
+        account = self.require(jid)
+        account.enabled = False
+        assert account.id is not None
+        leave = _Leave()
+        self._hosts[jid.domain].hooks.run(AccountRemoving(account, leave))
+        await leave.taken()
+        self._end_sessions(account, "The account was removed")
+        self.registry.remove(account)
+        self._moved.pop(account.id, None)
+        while await self.database.write("erase archive", archive.erase, account.id, ERASE_AT_ONCE):
+            pass
+        await self.database.write("remove account", store.remove, account.id)
+        self._hosts[jid.domain].hooks.run(AccountRemoved(account, account.jid))
+
+    async def release(self, jid: JID) -> None:
+        """Let the name of a removed account be given out again.
+
+        :raises StanzaError: ``item-not-found`` if no account of that name was removed.
+        """
+        if not await self.database.write("release name", store.release, jid.domain, jid.local):
+            raise StanzaError("item-not-found", f"No account {jid.bare} was removed")
+
+    async def set_enabled(self, jid: JID, enabled: bool) -> None:
+        """Let an account log in, or not; its sessions end when it is disabled.
+
+        :raises StanzaError: ``item-not-found``.
+        """
+        account = self.require(jid)
+        state = store.AccountState.ACTIVE if enabled else store.AccountState.DISABLED
+        account.enabled = enabled
+        assert account.id is not None
+        await self.database.write("set state", store.set_state, account.id, state)
+        if not enabled:
+            self._end_sessions(account, "The account was disabled")
+
+    @staticmethod
+    def _end_sessions(account: Account, why: str) -> None:
+        for session in list(account.sessions):
+            session.close(StreamError("not-authorized", why))
+
+
+def _create(
+    cursor: Any, domain: str, name: str, credentials: list[store.Credential], created: int, mark: int
+) -> store.Account:
+    return store.create(cursor, domain, name, credentials, created=created, cursor_at=mark)

@@ -1,0 +1,214 @@
+"""Queries of the message archive (XEP-0313), answered with the bytes that were stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from xmppd.core import ns
+from xmppd.core.account import Account
+from xmppd.core.context import Session
+from xmppd.core.errors import StanzaError
+from xmppd.core.jid import JID, InvalidJID
+from xmppd.core.module import IqRequest, Module, Payload, Xep, iq
+from xmppd.core.stanza import Stanza, escape_attribute
+from xmppd.storage import archive as store
+from xmppd.storage.archive import Query
+from xmppd.storage.statement import Cursor
+from xmppd.xml import delay, forms, rsm, tree
+
+__all__ = ["Archive"]
+
+#: Fields of the query form, with their types (XEP-0313, section 4.1.5).
+FIELDS: Final = {
+    "with": "jid-single",
+    "start": "text-single",
+    "end": "text-single",
+    "before-id": "text-single",
+    "after-id": "text-single",
+    "ids": "list-multi",
+}
+
+#: What a page has when the client does not say.
+DEFAULT_PAGE: Final = 50
+#: Ids that one query may name.
+MOST_IDS: Final = 500
+
+
+class Archive(Module):
+    """Answers for the archive of every account."""
+
+    name = "archive"
+    xeps = (
+        Xep("0313", "1.1.3", "Message Archive Management"),
+        Xep("0059", "1.0", "Result Set Management"),
+    )
+    account_features = (ns.MAM, ns.MAM_EXTENDED)
+
+    # -- requests
+
+    @iq("get", ns.MAM, "query", "account")
+    def form(self, request: IqRequest) -> Payload:
+        """The fields that a query may have."""
+        self._own(request)
+        return ns.MAM, "query", f"<query xmlns='{ns.MAM}'>{_form()}</query>".encode()
+
+    @iq("get", ns.MAM, "metadata", "account", beside=True)
+    async def metadata(self, request: IqRequest) -> Payload:
+        """The first and the last message of the archive (XEP-0313, section 5)."""
+        account = self._own(request)
+        found = await self.context.database.read("archive bounds", store.bounds, account.id)
+        text = ""
+        for name, seq in zip(("start", "end"), found or (), strict=False):
+            text += f"<{name} id='{self._id(account, seq)}' timestamp='{delay.stamp(seq)}'/>"
+        return ns.MAM, "metadata", f"<metadata xmlns='{ns.MAM}'>{text}</metadata>".encode()
+
+    @iq("set", ns.MAM, "query", "account", beside=True)
+    async def query(self, request: IqRequest) -> Payload:
+        """One page of messages, then the result that ends it."""
+        account = self._own(request)
+        payload = tree.child(request.stanza, ns.MAM, "query")
+        assert payload is not None
+        query, named = self._read(account, payload)
+        page = await self.context.database.read("archive page", _page, account.id, query, named)
+        if page is None:
+            raise StanzaError("item-not-found", "No message has that id")
+        rows = page.rows
+        flipped = any((part.uri, part.name) == (ns.MAM, "flip-page") for part in payload.elements())
+        if request.session is not None:
+            self._send(request.session, account, payload.attributes.get("queryid"), rows, flipped=flipped)
+        first, last = (
+            (self._id(account, rows[0][0]), self._id(account, rows[-1][0])) if rows else (None, None)
+        )
+        complete = " complete='true'" if page.complete else ""
+        end = rsm.write(first, last, count=page.count)
+        return ns.MAM, "fin", f"<fin xmlns='{ns.MAM}'{complete}>".encode() + end + b"</fin>"
+
+    def _own(self, request: IqRequest) -> Account:
+        account = request.account
+        if account is None or account.id is None or not request.is_own:
+            raise StanzaError("forbidden", "That archive is not yours")
+        return account
+
+    # -- what is asked for
+
+    def _read(self, account: Account, payload: tree.Element) -> tuple[Query, tuple[int, ...]]:
+        """The query, and the sequences of all messages that it names: each must exist."""
+        fields = forms.submitted(payload, ns.MAM) or {}
+        for name in fields:
+            if name not in FIELDS:
+                raise StanzaError("feature-not-implemented", f"The field {name[:40]!r} is not known")
+        wanted = rsm.read(payload)
+        if wanted.index is not None:
+            raise StanzaError("feature-not-implemented", "Pages by index are not offered")
+        most = self.context.limits.max_archive_query_results
+        limit = min(wanted.max if wanted.max is not None else DEFAULT_PAGE, most)
+        query = self._filter(account, fields)
+        query = replace(
+            query,
+            limit=limit,
+            backwards=wanted.before is not None,
+            before=self._named(account, wanted.before) if wanted.before else None,
+            after=self._named(account, wanted.after) if wanted.after else None,
+        )
+        named = (query.after_id, query.before_id, query.after, query.before, *(query.ids or ()))
+        return query, tuple(seq for seq in named if seq is not None)
+
+    def _filter(self, account: Account, fields: Mapping[str, list[str]]) -> Query:
+        query = _with(_single(fields, "with"), account)
+        before, after = _single(fields, "before-id"), _single(fields, "after-id")
+        ids = fields.get("ids")
+        if ids is not None and len(ids) > MOST_IDS:
+            raise StanzaError("policy-violation", f"A query may name {MOST_IDS} ids")
+        return replace(
+            query,
+            start=_time(_single(fields, "start")),
+            end=_time(_single(fields, "end")),
+            before_id=self._named(account, before) if before else None,
+            after_id=self._named(account, after) if after else None,
+            ids=None if ids is None else tuple(self._named(account, text) for text in ids),
+        )
+
+    def _named(self, account: Account, text: str) -> int:
+        seq = self.context.archive.row_of(account, text)
+        if seq is None:
+            raise StanzaError("item-not-found", "No message has that id")
+        return seq
+
+    def _id(self, account: Account, seq: int) -> str:
+        return self.context.archive.id_of(account, seq)
+
+    # -- results
+
+    def _send(
+        self,
+        session: Session,
+        account: Account,
+        queryid: str | None,
+        rows: list[tuple[int, bytes]],
+        *,
+        flipped: bool,
+    ) -> None:
+        """Wrap the stored bytes; nothing is parsed and no tree is built."""
+        echoed = f" queryid='{escape_attribute(queryid)}'" if queryid is not None else ""
+        before = f"<result xmlns='{ns.MAM}'{echoed} id='"
+        between = f"'><forwarded xmlns='{ns.FORWARD}'><delay xmlns='{ns.DELAY}' stamp='"
+        for seq, stored in reversed(rows) if flipped else rows:
+            start = f"{before}{self._id(account, seq)}{between}{delay.stamp(seq)}'/>".encode()
+            inner = b"%b%b</forwarded></result>" % (start, stored)
+            children = ((ns.MAM, "result", 0, len(inner)),)
+            session.send(Stanza("message", {}, inner, children, to=session.jid, sender=account.jid))
+
+
+def _page(cursor: Cursor, number: int, query: Query, named: tuple[int, ...]) -> store.Page | None:
+    """A page; None if a message that the query names is not in the archive."""
+    if named and store.known(cursor, number, named) != set(named):
+        return None
+    return store.page(cursor, number, query)
+
+
+def _single(fields: Mapping[str, list[str]], name: str) -> str | None:
+    values = fields.get(name)
+    if values is None:
+        return None
+    if len(values) != 1:
+        raise StanzaError("bad-request", f"The field {name} has one value")
+    return values[0]
+
+
+def _time(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return delay.parse_stamp(text)
+    except ValueError:
+        raise StanzaError("bad-request", "A time is written like 2026-01-31T12:00:00Z") from None
+
+
+def _with(text: str | None, account: Account) -> Query:
+    """Whose messages: a bare JID means all resources, a full one exactly that (XEP-0313, section 4.1.1)."""
+    if text is None:
+        return Query()
+    try:
+        jid = JID.parse(text)
+    except InvalidJID:
+        raise StanzaError("jid-malformed", "The field with is no JID") from None
+    if jid.bare == account.jid and jid.resource:
+        return Query(peer=account.jid.text, own_resource=jid.resource)
+    return Query(peer=jid.bare.text, resource=jid.resource or None)
+
+
+def _form() -> str:
+    fields = "".join(_field(name, kind) for name, kind in FIELDS.items())
+    return (
+        f"<x xmlns='{ns.DATA}' type='form'><field type='hidden' var='FORM_TYPE'>"
+        f"<value>{ns.MAM}</value></field>{fields}</x>"
+    )
+
+
+def _field(name: str, kind: str) -> str:
+    if kind != "list-multi":
+        return f"<field type='{kind}' var='{name}'/>"
+    validate = f"<validate xmlns='{ns.DATA_VALIDATE}' datatype='xs:string'><open/></validate>"
+    return f"<field type='{kind}' var='{name}'>{validate}</field>"

@@ -1,0 +1,54 @@
+"""Nobody but this server gives ids in its name (XEP-0359)."""
+
+from __future__ import annotations
+
+from xmppd.core import ns
+from xmppd.core.events import MessageArriving, MessageSending
+from xmppd.core.hooks import Stage
+from xmppd.core.jid import JID, InvalidJID
+from xmppd.core.module import Module, Xep, on
+from xmppd.core.stanza import Child, Stanza
+from xmppd.xml import tree
+
+__all__ = ["StanzaIds"]
+
+
+def _by(stanza: Stanza, child: Child) -> str | None:
+    """The ``by`` of a stanza id, normalised; None where there is none that means anything."""
+    node = tree.parse_within(b"<m xmlns='jabber:client'>", stanza.xml(child))
+    try:
+        return JID.parse(node.attributes.get("by", "")).text
+    except InvalidJID:
+        return None
+
+
+class StanzaIds(Module):
+    """Takes forged stanza ids out of every message, archived or not, local or remote."""
+
+    name = "stanza_ids"
+    xeps = (Xep("0359", "0.7.0", "Unique and Stable Stanza IDs"),)
+    account_features = (ns.STANZA_ID,)
+
+    @on(MessageSending, Stage.STRIP)
+    def strip_sent(self, event: MessageSending) -> None:
+        """What a local user sends must not carry ids of the user's own archive."""
+        if event.stanza.has(ns.STANZA_ID, "stanza-id"):
+            event.stanza = self._strip(event.stanza, event.account.jid)
+
+    @on(MessageArriving, Stage.STRIP)
+    def strip_arrived(self, event: MessageArriving) -> None:
+        """What arrives must not carry ids of the addressee's archive."""
+        if event.stanza.has(ns.STANZA_ID, "stanza-id"):
+            event.stanza = self._strip(event.stanza, event.account.jid)
+
+    def _strip(self, stanza: Stanza, owner: JID) -> Stanza:
+        """Without the ids that claim to be by the owner, by this domain, or by nobody who could be asked."""
+        ours = (owner.text, owner.domain)
+
+        def wanted(child: Child) -> bool:
+            if child[0] != ns.STANZA_ID or child[1] != "stanza-id":
+                return True
+            by = _by(stanza, child)
+            return by is not None and by not in ours
+
+        return stanza.keep(wanted)

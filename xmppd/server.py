@@ -1,0 +1,212 @@
+"""The process: its domains, accounts, database, and the streams that come in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.protocol import Factory
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from xmppd.auth.accounts import Directory
+from xmppd.auth.mechanisms import PASSWORD_MECHANISMS
+from xmppd.auth.throttle import Throttle
+from xmppd.config import Config, DomainConfig, module_options
+from xmppd.core.context import Context
+from xmppd.core.errors import StreamError
+from xmppd.core.events import MessageArriving
+from xmppd.core.hooks import Stage
+from xmppd.core.jid import JID
+from xmppd.directory import AccountDirectory
+from xmppd.host import Host
+from xmppd.modules import all_modules
+from xmppd.routing.registry import LocalRegistry
+from xmppd.routing.router import LocalRouter
+from xmppd.sessions import Keeper
+from xmppd.storage.archive_book import ArchiveBook
+from xmppd.storage.database import Database
+from xmppd.stream.c2s import ClientStream
+from xmppd.stream.features import Feature
+from xmppd.stream.features.bind import BIND
+from xmppd.stream.features.registration import REGISTRATION
+from xmppd.stream.features.sasl import SASL
+from xmppd.stream.features.sm import SM
+from xmppd.stream.features.starttls import STARTTLS
+from xmppd.stream.services import Services, Timeouts
+from xmppd.stream.smacks import SmLimits
+from xmppd.stream.turns import Turns
+from xmppd.stream.watch import Watch
+from xmppd.tasks import spawn
+from xmppd.xml.parser import Limits as XmlLimits
+from xmppd.xml.reader import ParserPool
+
+__all__ = ["FEATURES", "Server", "StreamFactory"]
+
+_log = Logger()
+
+#: What a stream negotiates, in the order in which it is offered (XEP-0170).
+FEATURES: Final[tuple[Feature, ...]] = (STARTTLS, SASL, REGISTRATION, BIND, SM)
+
+#: Seconds that clients have to close their streams when the server stops.
+FAREWELL: Final = 2.0
+
+
+class StreamFactory(Factory):
+    """Makes a stream for every connection.
+
+    :param direct: whether the connections begin with TLS.
+    """
+
+    noisy = False
+
+    def __init__(self, services: Services, *, direct: bool) -> None:
+        self._services, self._direct = services, direct
+
+    def buildProtocol(self, addr: object) -> ClientStream:
+        """A stream for a new connection."""
+        return ClientStream(self._services, FEATURES, direct=self._direct)
+
+
+class Server:
+    """All of one process but the listening, which `xmppd.tap` does.
+
+    :param reactor: time, threads and timers.
+    :param tls: contexts of the domains (`xmppd.stream.tls.TLSContexts`).
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        tls: Any,
+        *,
+        now: Callable[[], float] = time.time,
+        database: Database | None = None,
+    ) -> None:
+        self.reactor, self.config, self.tls, self.now = reactor, config, tls, now
+        limits = config.limits
+        self.database = database or Database(reactor, config.server.database)
+        self.registry = LocalRegistry(config.domains)
+        self.hosts: dict[str, Host] = {}
+        self.router = LocalRouter(self.registry, self.hosts)  # type: ignore[arg-type]
+        self.archive = ArchiveBook(self.database, now)
+        self.accounts = AccountDirectory(
+            self.database, self.registry, self.archive, self.hosts, reactor, self.in_thread
+        )
+        self.keeper = Keeper(self.hosts, self.registry, self.router, per_account=limits.sessions_per_account)
+        self.services = self._make_services()
+        self.watch = Watch(self.services)
+        self.started_at = now()
+
+    def _make_services(self) -> Services:
+        limits, clock = self.config.limits, self.reactor
+        strangers = XmlLimits(
+            stanza_bytes=limits.unauthenticated_stanza_bytes,
+            elements=limits.unauthenticated_elements,
+            depth=limits.stanza_depth,
+            attributes=limits.stanza_attributes,
+        )
+        known = XmlLimits(
+            stanza_bytes=limits.stanza_bytes,
+            elements=limits.stanza_elements,
+            depth=limits.stanza_depth,
+            attributes=limits.stanza_attributes,
+        )
+        return Services(
+            clock=clock,
+            now=self.now,
+            turns=Turns(clock),
+            keeper=self.keeper,
+            strangers=strangers,
+            pool=ParserPool(known),
+            tls=self.tls.starttls,
+            throttle=Throttle(
+                clock.seconds,
+                per_address=limits.auth_failures_per_address,
+                per_account=limits.auth_failures_per_account,
+                period=limits.auth_failures_period,
+            ),
+            streams=set(),
+            timeouts=Timeouts(
+                handshake=limits.tls_handshake_timeout,
+                negotiation=limits.negotiation_timeout,
+                registration=limits.registration_timeout,
+                idle=limits.idle_timeout,
+                answer=limits.answer_timeout,
+                close=limits.close_timeout,
+                write=limits.write_timeout,
+            ),
+            sm=SmLimits(limits.sm_queue, limits.sm_queue_bytes, limits.sm_resume_timeout or 0),
+            write_buffer=limits.write_buffer_bytes,
+            failures_per_stream=limits.auth_failures_per_stream,
+        )
+
+    def in_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run what takes long where it does not hold up the reactor."""
+        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), function, *args, **kwargs)
+
+    # -- start and stop
+
+    async def start(self) -> None:
+        """Open the database, read the accounts, start the modules of every domain."""
+        await self.database.open()
+        await self.archive.open()
+        await self.accounts.load()
+        for name, settings in self.config.domains.items():
+            self.hosts[name] = self._make_host(JID.parse(name), settings)
+        for host in self.hosts.values():
+            await host.start()
+        self.watch.start()
+
+    def _make_host(self, jid: JID, settings: DomainConfig) -> Host:
+        mechanisms = (*PASSWORD_MECHANISMS, "ANONYMOUS") if settings.anonymous else PASSWORD_MECHANISMS
+        directory = Directory(
+            jid.text, self.accounts.of_domain(jid.text), self.in_thread, self.accounts.secret
+        )
+        host = Host(jid, directory, mechanisms)
+        context = Context(
+            domain=jid,
+            host=host,
+            hooks=host.hooks,
+            router=self.router,
+            registry=self.registry,
+            accounts=self.accounts,
+            archive=self.archive,
+            database=self.database,
+            clock=self.reactor,
+            now=self.now,
+            spawn=spawn,
+            settings=settings,
+            limits=self.config.limits,
+        )
+        for module in all_modules():
+            if module.name not in settings.without:
+                host.load(module(context, settings.options(module.name, module.Options)))
+        host.hook(MessageArriving, self.router.deliver, Stage.DELIVER)
+        if settings.registration:
+            host.registrar = host.modules.get("register")  # type: ignore[assignment]
+        return host
+
+    async def stop(self) -> None:
+        """Close all streams properly and let everything that was taken become durable."""
+        self.watch.stop()
+        for stream in list(self.services.streams):
+            stream.end(
+                StreamError("system-shutdown", "The server is stopping; come back soon"), keep_session=True
+            )
+        for host in self.hosts.values():
+            await host.stop()
+        await self.accounts.close()
+        await self.database.close()
+
+    def reload(self) -> list[str]:
+        """Load certificates anew; what went wrong is told in lines."""
+        problems: list[str] = self.tls.reload()
+        return problems
+
+
+def options_of_modules() -> dict[str, type]:
+    """What the configuration may say to modules."""
+    return module_options()

@@ -1,0 +1,140 @@
+"""Who is bound to what: identities become accounts, streams get sessions, sessions come to an end."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from xmppd.core import replies
+from xmppd.core.account import Account
+from xmppd.core.context import Ticket
+from xmppd.core.errors import StanzaError, StreamError
+from xmppd.core.events import SessionBound, SessionEnded
+from xmppd.core.jid import JID, InvalidJID
+from xmppd.core.stanza import Stanza
+from xmppd.host import Host
+from xmppd.routing.registry import LocalRegistry
+from xmppd.routing.router import LocalRouter
+from xmppd.stream.services import Served
+from xmppd.stream.session import ClientSession
+
+__all__ = ["Keeper"]
+
+_log = Logger()
+
+#: Ended sessions whose `h` is remembered, in all.
+REMEMBERED: Final = 10_000
+
+
+class Keeper:
+    """The sessions of the process (see `xmppd.stream.services.SessionKeeper`).
+
+    :param hosts: the served domains by name.
+    :param per_account: most sessions of one account, None for any number.
+    """
+
+    def __init__(
+        self,
+        hosts: dict[str, Host],
+        registry: LocalRegistry,
+        router: LocalRouter,
+        *,
+        per_account: int | None,
+    ) -> None:
+        self._hosts, self._registry, self._router = hosts, registry, router
+        self._per_account = per_account
+        self._handled: OrderedDict[tuple[str, str], int] = OrderedDict()
+        #: Called with every session that has ended for good, after the modules.
+        self.on_end: Callable[[ClientSession], None] | None = None
+
+    # -- identities
+
+    def served(self, domain: str) -> Served | None:
+        """The domain of that name, if it is served here."""
+        try:
+            jid = JID.parse(domain)
+        except InvalidJID:
+            return None
+        return self._hosts.get(jid.text)
+
+    def enter(self, domain: JID, local: str, *, guest: bool) -> Account | None:
+        """The account behind an authenticated identity; None if it is gone meanwhile."""
+        jid = JID.make(local, domain.text)
+        if guest:
+            account = Account(None, jid, None)
+            self._registry.add(account)
+            return account
+        return self._registry.account(jid)
+
+    # -- sessions
+
+    def bind(self, session: ClientSession) -> None:
+        """Put a session in its account; another one of the same full JID ends with ``conflict``."""
+        account = session.account
+        for other in list(account.sessions):
+            if other.jid == session.jid:
+                other.close(StreamError("conflict", "The same resource was bound on another connection"))
+        if self._registry.account(account.jid) is not account or not account.enabled:
+            raise StanzaError("not-allowed", "The account was removed or disabled")
+        if self._per_account is not None and len(account.sessions) >= self._per_account:
+            raise StanzaError(
+                "resource-constraint",
+                f"An account may have {self._per_account} sessions (sessions_per_account)",
+            )
+        account.sessions.append(session)
+        self._hosts[account.jid.domain].hooks.run(SessionBound(session))
+
+    def end(self, session: ClientSession) -> None:
+        """A session is over for good: what it had and never acknowledged is dealt with once."""
+        if session.ended:
+            return
+        session.ended = True
+        account = session.account
+        if session in account.sessions:
+            account.sessions.remove(session)
+        if session.smacks is not None:
+            self._remember(session)
+            session.smacks.stop()
+        unacknowledged = [(entry.stanza, entry.row, entry.at) for entry in session.take_unacknowledged()]
+        self._hosts[account.jid.domain].hooks.run(SessionEnded(session, unacknowledged))
+        if account.is_guest and not account.sessions:
+            self._registry.remove(account)
+        if self.on_end is not None:
+            self.on_end(session)
+
+    def _remember(self, session: ClientSession) -> None:
+        assert session.smacks is not None
+        assert session.ledger is not None
+        if session.smacks.token:
+            self._handled[session.account.jid.text, session.smacks.token] = session.ledger.handled
+            if len(self._handled) > REMEMBERED:
+                self._handled.popitem(last=False)
+
+    def resumable(self, account: Account, token: str) -> ClientSession | None:
+        """The session that a token of stream management names, within the account only."""
+        for session in account.sessions:
+            if isinstance(session, ClientSession) and session.smacks is not None:
+                smacks = session.smacks
+                if smacks.resumable and secrets.compare_digest(smacks.token.encode(), token.encode()):
+                    return session
+        return None
+
+    def handled_before(self, account: Account, token: str) -> int | None:
+        """`h` of a session that is gone, where it is known."""
+        return self._handled.get((account.jid.text, token))
+
+    # -- stanzas
+
+    def receive(self, stanza: Stanza, session: ClientSession, ticket: Ticket) -> Deferred[Any] | None:
+        """A stanza with sender and addressee set; the answer is something to wait for, if anything."""
+        return self._router.send(stanza, session, ticket)
+
+    def refuse(self, stanza: Stanza, session: ClientSession, problem: StanzaError) -> None:
+        """Answer a client's stanza with an error."""
+        if replies.may_answer_with_error(stanza):
+            session.send(replies.error(stanza, problem))
