@@ -89,9 +89,12 @@ class Carbons(Module):
         sessions, delivered = event.account.sessions, event.delivered
         if len(delivered) == len(sessions):
             return
-        others = [session for session in sessions if ENABLED.get(session) and session not in delivered]
         stanza, peer = event.stanza, event.stanza.sender
-        others = [session for session in others if session.jid != peer]
+        others = [
+            session
+            for session in sessions
+            if ENABLED.get(session) and session not in delivered and session.jid != peer
+        ]
         if not others or peer is None:
             return
         private = _is_occupant(peer, sessions) or is_room_private(stanza, peer)
