@@ -1,0 +1,1 @@
+"""The command line ``xmppctl``, the commands behind it, and the socket between them."""
