@@ -170,6 +170,8 @@ class AccountDirectory:
         """
         if not jid.local or not jid.is_bare or not self.registry.is_local(jid.domain):
             raise StanzaError("not-acceptable", f"{jid} is no account of a domain that is served here")
+        if self.registry.account(jid) is not None:
+            raise StanzaError("conflict", f"The name {jid} is taken")
         credentials = await self._credentials(password)
         try:
             row = await self.database.write(

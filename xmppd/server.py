@@ -10,10 +10,11 @@ from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from xmppd.admin.commands import Command, build
 from xmppd.auth.accounts import Directory
 from xmppd.auth.mechanisms import PASSWORD_MECHANISMS
 from xmppd.auth.throttle import Throttle
-from xmppd.config import Config, DomainConfig, module_options
+from xmppd.config import Config, DomainConfig
 from xmppd.core.context import Context
 from xmppd.core.errors import StreamError
 from xmppd.core.events import MessageArriving
@@ -22,6 +23,7 @@ from xmppd.core.jid import JID
 from xmppd.directory import AccountDirectory
 from xmppd.host import Host
 from xmppd.modules import all_modules
+from xmppd.operator import ServerOperator
 from xmppd.routing.registry import LocalRegistry
 from xmppd.routing.router import LocalRouter
 from xmppd.sessions import Keeper
@@ -185,8 +187,7 @@ class Server:
             if module.name not in settings.without:
                 host.load(module(context, settings.options(module.name, module.Options)))
         host.hook(MessageArriving, self.router.deliver, Stage.DELIVER)
-        if settings.registration:
-            host.registrar = host.modules.get("register")  # type: ignore[assignment]
+        host.registrar = getattr(host.modules.get("register"), "registrar", None)
         return host
 
     async def stop(self) -> None:
@@ -201,12 +202,11 @@ class Server:
         await self.accounts.close()
         await self.database.close()
 
+    def commands(self) -> dict[str, Command]:
+        """What `xmppctl` can ask for."""
+        return build(ServerOperator(self))
+
     def reload(self) -> list[str]:
         """Load certificates anew; what went wrong is told in lines."""
         problems: list[str] = self.tls.reload()
         return problems
-
-
-def options_of_modules() -> dict[str, type]:
-    """What the configuration may say to modules."""
-    return module_options()

@@ -56,7 +56,8 @@ class Options:
 class Registrar:
     """Makes accounts for strangers, before they have logged in.
 
-    What an address may do is bounded in accounts and in refused attempts, and it makes one at a time.
+    What an address may do is bounded in accounts and in refused attempts, and it makes one at a time
+    where there is such a bound.
 
     :param reserved: local parts that are not given out.
     """
@@ -68,6 +69,7 @@ class Registrar:
         tries = None if size is None else size * ATTEMPTS
         self._made = FailureBuckets(context.clock.seconds, size, period)
         self._refused = FailureBuckets(context.clock.seconds, tries, period)
+        self._one_at_a_time = size is not None
         self._busy: set[str] = set()
 
     def registration_form(self) -> bytes:
@@ -100,7 +102,7 @@ class Registrar:
     def _check(self, key: str) -> None:
         if self._made.wait(key) or self._refused.wait(key):
             raise StanzaError("resource-constraint", "Too many new accounts (registrations_per_address)")
-        if key in self._busy:
+        if key in self._busy and self._one_at_a_time:
             raise StanzaError("resource-constraint", "Another registration from this address is under way")
 
     async def _create(self, fields: dict[str, str]) -> None:

@@ -1,0 +1,128 @@
+"""What the server can do for its operator (see `xmppd.admin.commands.Operator`)."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from xmppd import __version__
+from xmppd.admin.commands import SessionRow, StreamManagementRow, UserRow
+from xmppd.core.errors import StreamError
+from xmppd.core.jid import JID
+from xmppd.storage import accounts as store
+from xmppd.stream.session import ClientSession
+
+if TYPE_CHECKING:
+    from xmppd.server import Server
+
+__all__ = ["ServerOperator"]
+
+
+class ServerOperator:
+    """The commands of `xmppctl`, carried out."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def is_local(self, domain: str) -> bool:
+        """Whether the server serves a domain."""
+        return self._server.registry.is_local(domain)
+
+    async def add_user(self, jid: JID, password: str) -> None:
+        """Make an account."""
+        await self._server.accounts.create(jid, password)
+
+    async def set_password(self, jid: JID, password: str) -> None:
+        """Give an account a new password."""
+        await self._server.accounts.set_password(jid, password)
+
+    async def remove_user(self, jid: JID) -> None:
+        """Remove an account with all that is its own; its name stays reserved."""
+        await self._server.accounts.remove(jid)
+
+    async def release_user(self, jid: JID) -> None:
+        """Let the name of a removed account be given out again."""
+        await self._server.accounts.release(jid)
+
+    async def set_enabled(self, jid: JID, enabled: bool) -> None:
+        """Let an account log in, or not any more; the second ends its sessions."""
+        await self._server.accounts.set_enabled(jid, enabled)
+
+    async def users(self, domain: str | None = None) -> Iterable[UserRow]:
+        """Give all accounts, removed ones too, or those of one domain."""
+        rows = await self._server.database.read("accounts", store.load_directory)
+        return [self._user(row) for row in rows if domain in (None, row.domain)]
+
+    def _user(self, row: store.Account) -> UserRow:
+        account = self._server.registry.account(JID.make(row.name, row.domain))
+        sessions = 0 if account is None else len(account.sessions)
+        return UserRow(f"{row.name}@{row.domain}", row.state.value, row.created, sessions)
+
+    def _sessions(self) -> Iterator[ClientSession]:
+        for session in self._server.registry.sessions():
+            if isinstance(session, ClientSession):
+                yield session
+
+    def sessions(self) -> Iterable[SessionRow]:
+        """Give all sessions."""
+        return [_session(session) for session in self._sessions()]
+
+    async def kick(self, jid: JID, reason: str) -> int:
+        """End the sessions of an account or domain, or the one session of a full JID."""
+        chosen = [
+            session
+            for session in self._sessions()
+            if jid in (session.jid, session.account.jid) or jid.text == session.jid.domain
+        ]
+        for session in chosen:
+            session.close(StreamError("policy-violation", reason or "The operator has ended this session"))
+        return len(chosen)
+
+    async def stats(self) -> Mapping[str, int | float | str]:
+        """Give figures about the process, by name."""
+        server = self._server
+        counters = server.database.counters
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        sessions = list(self._sessions())
+        return {
+            "version": __version__,
+            "uptime_seconds": round(server.now() - server.started_at),
+            "accounts": sum(1 for _ in server.registry.accounts()),
+            "connections": len(server.services.streams),
+            "sessions": len(sessions),
+            "hibernating": sum(session.stream is None for session in sessions),
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
+            "memory_peak_mib": round(usage.ru_maxrss / 1024, 1),
+            "rows_written": counters.rows,
+            "groups_written": counters.groups,
+            "rows_waiting": server.database.queued,
+            "database": "faulted: nothing can be stored" if server.database.faulted else "healthy",
+        }
+
+
+def _session(session: ClientSession) -> SessionRow:
+    connected = session.stream is not None
+    described = session.description
+    tls = f"{described['tls']} {described['cipher']}" if connected and "tls" in described else None
+    return SessionRow(
+        jid=session.jid.text,
+        address=described.get("address") if connected else None,
+        client=described.get("client"),
+        tls=tls,
+        since=session.since,
+        priority=session.priority,
+        sm=_stream_management(session),
+    )
+
+
+def _stream_management(session: ClientSession) -> StreamManagementRow | None:
+    if session.smacks is None or session.ledger is None:
+        return None
+    return StreamManagementRow(
+        inbound=session.ledger.handled,
+        outbound=session.outbox.sent,
+        queue=len(session.outbox.queue or ()),
+        resumable=session.smacks.resumable,
+        hibernated=session.stream is None,
+    )
