@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from xmppd.core.jid import JID
+from xmppd.core.stanza import Stanza
+
 __all__ = [
     "APPROVED",
     "BOTH",
@@ -27,8 +30,10 @@ __all__ = [
     "TO_IN",
     "TYPES",
     "Step",
+    "answer_to_probe",
     "inbound",
     "outbound",
+    "refusal_of_probe",
     "subscription",
 ]
 
@@ -158,3 +163,19 @@ def inbound(state: int, kind: str) -> Step:
 def subscription(state: int) -> str:
     """The ``subscription`` attribute of a roster item in that state."""
     return ("none", "to", "from", "both")[state & BOTH]
+
+
+def answer_to_probe(probe: Stanza, kind: str, sender: JID, to: JID) -> Stanza:
+    """Presence of a type that answers a probe where there is nobody's presence to show (section 4.3.2.1)."""
+    attrs = {"type": kind} if probe.id is None else {"type": kind, "id": probe.id}
+    return Stanza("presence", attrs, to=to, sender=sender)
+
+
+def refusal_of_probe(probe: Stanza) -> Stanza:
+    """What a probe gets from an account that the prober has no subscription to, and from no account at all.
+
+    It ends the subscription where the prober's server still believes in one (section 4.3.2).
+    """
+    assert probe.to is not None
+    assert probe.sender is not None
+    return answer_to_probe(probe, "unsubscribed", probe.to.bare, probe.sender.bare)

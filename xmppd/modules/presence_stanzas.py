@@ -1,0 +1,78 @@
+"""What stands in presence, and the presence that the server sends for a user (RFC 6121, section 4)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from xmppd.core import ns
+from xmppd.core.account import Account
+from xmppd.core.context import Router, Session
+from xmppd.core.errors import StanzaError
+from xmppd.core.jid import JID
+from xmppd.core.slots import Slot
+from xmppd.core.stanza import Stanza
+from xmppd.xml import tree
+
+__all__ = [
+    "DIRECTED",
+    "PROBE_ID",
+    "has_directed",
+    "hide_presence",
+    "priority_of",
+    "show_presence",
+    "unavailable",
+]
+
+#: To whom a session has sent presence by itself, as texts of JIDs (section 4.6); None for nobody.
+DIRECTED: Final[Slot[dict[str, None] | None]] = Slot("presence.directed", None)
+
+#: The id of the probes that the server sends for its users, so that their errors stay with the server.
+PROBE_ID: Final = "probe"
+
+_PRIORITY: Final = re.compile(rb"<priority>\s*([+-]?[0-9]{1,9})\s*</priority>")
+_NUMBER: Final = re.compile(r"\s*([+-]?[0-9]{1,9})\s*")
+
+
+def priority_of(stanza: Stanza) -> int:
+    """The priority in available presence (section 4.7.2.3).
+
+    :raises StanzaError: ``bad-request`` if it is none.
+    """
+    found = [child for child in stanza.children if child[1] == "priority" and child[0] == ns.CLIENT]
+    if not found:
+        return 0
+    if len(found) == 1:
+        plain = _PRIORITY.fullmatch(stanza.xml(found[0]))
+        match = plain or _NUMBER.fullmatch(str(tree.child(stanza, ns.CLIENT, "priority")))
+        if match is not None and -128 <= int(match[1]) <= 127:
+            return int(match[1])
+    raise StanzaError("bad-request", "A priority is one whole number from -128 to 127")
+
+
+def unavailable(sender: JID, to: JID | None = None) -> Stanza:
+    """That a resource is gone, where its client did not say so itself."""
+    return Stanza("presence", {"type": "unavailable"}, to=to, sender=sender)
+
+
+def show_presence(router: Router, account: Account, viewer: JID) -> None:
+    """Send the presence of all available sessions to someone who may see it now."""
+    for session in tuple(account.sessions):
+        if session.presence is not None:
+            router.arrive(session.presence.readdressed(to=viewer))
+
+
+def hide_presence(router: Router, account: Account, viewer: JID) -> None:
+    """Send unavailable presence of all available sessions to someone who may not see more of it."""
+    for session in tuple(account.sessions):
+        if session.presence is not None:
+            router.arrive(unavailable(session.jid, viewer))
+
+
+def has_directed(session: Session, viewer: JID) -> bool:
+    """Whether a session has sent presence to a JID, or to another resource of it (an occupant of a room)."""
+    known = DIRECTED.get(session)
+    if not known:
+        return False
+    bare = viewer.bare.text
+    return bare in known or any(text.startswith(f"{bare}/") for text in known)

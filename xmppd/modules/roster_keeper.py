@@ -1,0 +1,216 @@
+"""The rosters of a domain in memory: read when they are needed, and kept as long as they are.
+
+A roster stays while its account has sessions.  Those of accounts that are offline are needed for
+subscriptions and probes; a few of them stay, too.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from xmppd.core.account import Account
+from xmppd.core.context import Context, Host, Ticket
+from xmppd.core.errors import StanzaError
+from xmppd.core.roster import Roster
+from xmppd.core.stanza import Stanza
+from xmppd.modules.roster_store import read_roster
+
+__all__ = ["MOST_IDLE", "MOST_WAITING", "RosterKeeper", "Saved", "keeper_of"]
+
+_log = Logger()
+
+#: How many rosters of accounts without sessions stay in memory.
+MOST_IDLE: Final = 64
+#: How much may wait for one roster to be read.
+MOST_WAITING: Final = 1000
+
+#: What is done with a roster once it is there.
+Work = Callable[[Roster], None]
+
+
+class _Waiting:
+    """Something that waits for a roster to be read."""
+
+    __slots__ = ("stanza", "ticket", "work")
+
+    def __init__(self, work: Work, stanza: Stanza | None, ticket: Ticket | None) -> None:
+        self.work, self.stanza, self.ticket = work, stanza, ticket
+
+
+class Saved:
+    """A ticket to wait for.
+
+    :ivar done: fires when nothing holds it any more, or fails with what went wrong.
+    """
+
+    def __init__(self) -> None:
+        self.done: Deferred[None] = Deferred()
+        self._open = 0
+
+    async def wait(self) -> None:
+        """Wait for what holds it."""
+        if self._open:
+            await self.done
+
+    def hold(self) -> None:
+        """One more thing to wait for."""
+        self._open += 1
+
+    def committed(self) -> None:
+        """One thing less to wait for."""
+        self._open -= 1
+        if not self._open and not self.done.called:
+            self.done.callback(None)
+
+    def failed(self, error: BaseException) -> None:
+        """One of them will never come."""
+        self._open -= 1
+        if not self.done.called:
+            self.done.errback(error)
+
+
+class RosterKeeper:
+    """Keeps the rosters of one domain.
+
+    :param most_idle: how many rosters of accounts without sessions stay in memory.
+    """
+
+    def __init__(self, context: Context, most_idle: int = MOST_IDLE) -> None:
+        self._context = context
+        self._most_idle = most_idle
+        self._rosters: dict[Account, Roster] = {}
+        self._waiting: dict[Account, list[_Waiting]] = {}
+        #: Accounts without sessions whose rosters are in memory, the longest unused first.
+        self._idle: OrderedDict[Account, None] = OrderedDict()
+
+    def get(self, account: Account) -> Roster | None:
+        """The roster, if it is in memory."""
+        return self._rosters.get(account)
+
+    def loaded(self) -> list[Roster]:
+        """All rosters in memory."""
+        return list(self._rosters.values())
+
+    # -- using one
+
+    def use(
+        self, account: Account, work: Work, stanza: Stanza | None = None, ticket: Ticket | None = None
+    ) -> None:
+        """Do something with a roster: at once where it is in memory, else in order as soon as it is read.
+
+        :param stanza: what is answered with an error if that fails later.
+        :param ticket: is held while the work waits; without one the server itself wants it, whatever waits.
+        :raises StanzaError: what the work raises at once; ``resource-constraint`` if too much waits.
+        """
+        roster = self._rosters.get(account)
+        if roster is not None:
+            if account in self._idle:
+                self._idle.move_to_end(account)
+            work(roster)
+            return
+        queue = self._waiting.get(account)
+        if queue is not None and ticket is not None and len(queue) >= MOST_WAITING:
+            raise StanzaError("resource-constraint")
+        if ticket is not None:
+            ticket.hold()
+        if queue is not None:
+            queue.append(_Waiting(work, stanza, ticket))
+        else:
+            self._waiting[account] = [_Waiting(work, stanza, ticket)]
+            self._context.spawn(self._read(account))
+
+    async def load(self, account: Account) -> Roster:
+        """The roster, read if need be.
+
+        :raises StanzaError: ``internal-server-error`` if it cannot be read.
+        """
+        found: Deferred[Roster] = Deferred()
+        waiting = Saved()
+        waiting.done.addErrback(lambda _: found.errback(StanzaError("internal-server-error")))
+        self.use(account, found.callback, None, waiting)
+        return await found
+
+    async def _read(self, account: Account) -> None:
+        try:
+            roster = await self._stored(account)
+        except Exception as error:
+            _log.failure("the roster of {account} cannot be read", account=account)
+            for waiting in self._waiting.pop(account):
+                self._finish(waiting, error)
+            return
+        self._rosters[account] = roster
+        if not account.sessions:
+            self._rest(account)
+        for waiting in self._waiting.pop(account):
+            self._run(waiting, roster)
+
+    async def _stored(self, account: Account) -> Roster:
+        if account.id is None:
+            return Roster(account)
+        return await self._context.database.read("roster", read_roster, account)
+
+    def _run(self, waiting: _Waiting, roster: Roster) -> None:
+        problem: Exception | None = None
+        try:
+            waiting.work(roster)
+        except StanzaError as raised:
+            problem = raised
+        except Exception as raised:
+            _log.failure("{stanza} failed", stanza=waiting.stanza)
+            problem = raised
+        self._finish(waiting, problem)
+
+    def _finish(self, waiting: _Waiting, problem: Exception | None) -> None:
+        if problem is not None and waiting.stanza is not None:
+            answer = problem if isinstance(problem, StanzaError) else StanzaError("internal-server-error")
+            self._context.router.refuse(waiting.stanza, answer)
+        if waiting.ticket is None:
+            return
+        if problem is None:
+            waiting.ticket.committed()
+        else:
+            waiting.ticket.failed(problem)
+
+    # -- how long they stay
+
+    def wake(self, account: Account) -> None:
+        """The account has a session: read its roster, and keep it."""
+        self._idle.pop(account, None)
+        self.use(account, lambda roster: None)
+
+    def rest(self, account: Account) -> None:
+        """The account may have no session any more."""
+        if not account.sessions and account in self._rosters:
+            self._rest(account)
+
+    def forget(self, account: Account) -> None:
+        """Let go of a roster."""
+        self._rosters.pop(account, None)
+        self._idle.pop(account, None)
+
+    def _rest(self, account: Account) -> None:
+        if account.is_guest:
+            # Nobody comes back to it, and it stands in no store.
+            self.forget(account)
+            return
+        self._idle[account] = None
+        for oldest in tuple(self._idle) if len(self._idle) > self._most_idle else ():
+            if len(self._idle) <= self._most_idle:
+                return
+            # What is not written yet must not be read again without it.
+            if not self._rosters[oldest].unsaved:
+                self.forget(oldest)
+
+
+class _KeepsRosters(Protocol):
+    keeper: RosterKeeper
+
+
+def keeper_of(host: Host) -> RosterKeeper:
+    """The keeper of a domain's rosters: the roster module has it."""
+    return cast(_KeepsRosters, host.modules["roster"]).keeper
