@@ -142,6 +142,20 @@ class FakeRegistry:
         return domain == self.domain
 
 
+class FakeRoster(Module):
+    """Who may see whose presence; it is its own keeper, and the contacts of whichever account."""
+
+    name = "roster"
+
+    def __init__(self, context: Context, options: Any) -> None:
+        super().__init__(context, options)
+        self.viewers: set[tuple[JID, JID]] = set()
+        self.keeper = self
+
+    async def load(self, account: Account) -> Any:
+        return SimpleNamespace(may_see_presence=lambda viewer: (account.jid, viewer.bare) in self.viewers)
+
+
 class World:
     """One domain around the modules under test."""
 
@@ -154,7 +168,7 @@ class World:
         self.host = SimpleNamespace(modules={})
         self.spawned: list[Deferred[None]] = []
         self.ticket = FakeTicket()
-        self._handlers: dict[tuple[str, str, str], tuple[Any, tuple[str, ...]]] = {}
+        self._handlers: dict[tuple[str, str, str, str], Any] = {}
         known = {
             "domain": self.domain,
             "host": self.host,
@@ -181,8 +195,14 @@ class World:
             for event, stage in getattr(function, "_event_marks", ()):
                 self.hooks.add(event, method, stage)
             for verb, namespace, payload, targets in getattr(function, "_iq_marks", ()):
-                self._handlers[verb, namespace, payload] = (method, targets)
+                for target in targets:
+                    self._handlers[verb, namespace, payload, target] = method
         return module
+
+    def subscribe(self, local: str, viewer: str) -> None:
+        """Let someone see the presence of an account, by their bare JID."""
+        roster = self.host.modules.setdefault("roster", FakeRoster(self.context, None))
+        roster.viewers.add((self.account(local).jid, JID.parse(viewer)))
 
     def account(self, local: str) -> Account:
         """The account of that name, made if there is none."""
@@ -216,10 +236,10 @@ class World:
         assert request.to is not None
         assert request.sender is not None
         child = request.children[0]
-        handler, targets = self._handlers.get((request.type or "", child[0], child[1]), (None, ()))
-        account = self.registry.account(request.to) if request.to.local else None
         target = "account" if request.to.local else "domain"
-        if handler is None or target not in targets or (target == "account" and account is None):
+        handler = self._handlers.get((request.type or "", child[0], child[1], target))
+        account = self.registry.account(request.to) if request.to.local else None
+        if handler is None or (target == "account" and account is None):
             raise StanzaError("service-unavailable")
         session = self.registry.session(request.sender)
         answer = handler(IqRequest(request, child, account, session, self.ticket))

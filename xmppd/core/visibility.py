@@ -1,4 +1,4 @@
-"""Whose presence may be seen by whom: the one question before anything tells strangers about an account.
+"""Whose presence may be seen by whom: the one question before anything tells others about an account.
 
 Answers to a stranger are those for an account that does not exist.
 """
@@ -13,20 +13,32 @@ from xmppd.core.jid import JID
 if TYPE_CHECKING:
     from xmppd.core.context import Host
 
-__all__ = ["PresenceRules", "may_see_presence"]
+__all__ = ["may_see_presence"]
 
 
-class PresenceRules(Protocol):
-    """What the module ``presence`` knows."""
-
-    def may_see_presence(self, account: Account, viewer: JID) -> bool:
-        """Whether the viewer's bare JID has a subscription to the account's presence."""
-        ...
+class _Contacts(Protocol):
+    def may_see_presence(self, viewer: JID) -> bool: ...
 
 
-def may_see_presence(host: Host, account: Account, viewer: JID) -> bool:
-    """Whether an account's presence is for the eyes of someone: its own user, and its subscribers."""
+class _Keeper(Protocol):
+    async def load(self, account: Account) -> _Contacts: ...
+
+
+class _Roster(Protocol):
+    """What the module ``roster`` has."""
+
+    keeper: _Keeper
+
+
+async def may_see_presence(host: Host, account: Account, viewer: JID) -> bool:
+    """Whether an account's presence is for the eyes of someone: its own user, and its subscribers.
+
+    It waits for the disk where the account's roster is not in memory.
+    """
     if viewer.bare == account.jid:
         return True
-    rules = host.modules.get("presence")
-    return rules is not None and cast(PresenceRules, rules).may_see_presence(account, viewer)
+    roster = host.modules.get("roster")
+    if roster is None:
+        return False
+    contacts = await cast(_Roster, roster).keeper.load(account)
+    return contacts.may_see_presence(viewer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xmppd.core import ns
+from xmppd.core.account import Account
 from xmppd.core.context import Context
 from xmppd.core.errors import StanzaError
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq
@@ -36,8 +37,14 @@ class Disco(Module):
         super().__init__(context, options)
         self.aliases: set[str] = set()
         self._domain_info: Any = None
-        self._account_info: dict[str, bytes] = {}
         self._domain_items = b""
+        self._account_info: dict[str, bytes] = {}
+
+    def _all(self, attribute: str) -> set[str]:
+        modules = self.context.host.modules.values()
+        return {feature for module in modules for feature in getattr(module, attribute)}
+
+    # -- the domain
 
     def domain_info(self) -> Any:
         """What the domain is and can do, as wokkel's DiscoInfo."""
@@ -49,60 +56,68 @@ class Disco(Module):
             self._domain_info = info
         return self._domain_info
 
-    def _all(self, attribute: str) -> set[str]:
-        modules = self.context.host.modules.values()
-        return {feature for module in modules for feature in getattr(module, attribute)}
-
-    @iq("get", ns.DISCO_INFO, "query")
+    @iq("get", ns.DISCO_INFO, "query", "domain")
     def info(self, request: IqRequest) -> Payload:
-        """What an entity is and can do."""
-        node = self._node(request)
-        if request.account is not None:
-            kind = "anonymous" if request.account.is_guest else "registered"
-            return ns.DISCO_INFO, "query", self._info_of_account(kind)
+        """What the domain is and can do."""
+        node = _node(request)
+        if node and node not in self.aliases:
+            raise StanzaError("item-not-found")
         info = self.domain_info()
         info.nodeIdentifier = node
         return ns.DISCO_INFO, "query", tree.write(info.toElement())
 
-    def _info_of_account(self, kind: str) -> bytes:
+    @iq("get", ns.DISCO_ITEMS, "query", "domain")
+    def items(self, request: IqRequest) -> Payload:
+        """The services of the domain."""
+        if _node(request):
+            raise StanzaError("item-not-found")
+        if not self._domain_items:
+            modules = self.context.host.modules.values()
+            self._domain_items = _items([item for module in modules for item in module.domain_items()])
+        return ns.DISCO_ITEMS, "query", self._domain_items
+
+    # -- accounts
+
+    @iq("get", ns.DISCO_INFO, "query", "account")
+    async def account_info(self, request: IqRequest) -> Payload:
+        """What an account is, and what the server does for it."""
+        account = await self._account(request)
+        kind = "anonymous" if account.is_guest else "registered"
         if kind not in self._account_info:
             info = _info("account", kind, self._all("account_features"))
             self._account_info[kind] = tree.write(info.toElement())
-        return self._account_info[kind]
+        return ns.DISCO_INFO, "query", self._account_info[kind]
 
-    @iq("get", ns.DISCO_ITEMS, "query")
-    def items(self, request: IqRequest) -> Payload:
-        """What belongs to an entity: the services of the domain, the available resources of an account."""
-        if self._node(request):
-            raise StanzaError("item-not-found")
-        if request.account is None:
-            self._domain_items = self._domain_items or self._services()
-            return ns.DISCO_ITEMS, "query", self._domain_items
-        available = [(session.jid.text, "") for session in request.account.sessions if session.available]
+    @iq("get", ns.DISCO_ITEMS, "query", "account")
+    async def account_items(self, request: IqRequest) -> Payload:
+        """The available resources of an account."""
+        account = await self._account(request)
+        available = [(session.jid.text, "") for session in account.sessions if session.available]
         return ns.DISCO_ITEMS, "query", _items(available)
 
-    def _services(self) -> bytes:
-        return _items(
-            [item for module in self.context.host.modules.values() for item in module.domain_items()]
-        )
+    async def _account(self, request: IqRequest) -> Account:
+        """The account that is asked about.
 
-    def _node(self, request: IqRequest) -> str:
-        """The node that is asked for, ``''`` for none.
-
-        An account that is not there and one that is not for the asker's eyes answer the same, at any node
+        One that is not there and one that is not for the asker's eyes answer the same, at any node
         (XEP-0030, section 10; RFC 6121, section 8.5.1, where the two differ about items).
 
         :raises StanzaError: ``service-unavailable`` for a stranger, ``item-not-found`` for a node.
         """
         account = request.account
-        if account is not None and not may_see_presence(self.context.host, account, request.sender):
+        assert account is not None
+        if not await may_see_presence(self.context.host, account, request.sender):
             raise StanzaError("service-unavailable")
-        payload = tree.child(request.stanza, request.child[0], "query")
-        assert payload is not None
-        node: str = payload.getAttribute("node", "")
-        if node and (account is not None or node not in self.aliases):
+        if _node(request):
             raise StanzaError("item-not-found")
-        return node
+        return account
+
+
+def _node(request: IqRequest) -> str:
+    """The node that is asked for, ``''`` for none."""
+    payload = tree.child(request.stanza, request.child[0], "query")
+    assert payload is not None
+    node: str = payload.getAttribute("node", "")
+    return node
 
 
 def _info(category: str, kind: str, features: set[str]) -> Any:
