@@ -1,0 +1,459 @@
+"""The command line xmppctl, against a server in memory and a real socket."""
+
+import getpass
+import io
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.threads import deferToThread
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.admin.operator import FakeOperator, session
+from tests.stream.pki import NOW, issue, save
+from xmppd.admin import cli, client, offline
+from xmppd.admin.commands import Arguments, Command, Report, Result, StreamManagementRow, build
+from xmppd.admin.server import AdminFactory
+from xmppd.config import module_options
+from xmppd.config.sample import sample
+
+
+class Terminal(io.StringIO):
+    """Input or output that claims to be a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run(arguments: Sequence[str], stdin: io.StringIO, err: io.StringIO) -> tuple[int, str, str]:
+    """Run xmppctl in this process; gives exit code, output and errors."""
+    out = io.StringIO()
+    before = sys.stdin, sys.stdout, sys.stderr
+    sys.stdin, sys.stdout, sys.stderr = stdin, out, err
+    try:
+        code = cli.main(arguments)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = before
+    return code, out.getvalue(), err.getvalue()
+
+
+class OnlineTests(TestCase):
+    """With a server."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.socket = Path(folder.name) / "s"
+        self.operator = FakeOperator()
+        self.commands = build(self.operator)
+        self.listen(AdminFactory(self.commands))
+
+    def listen(self, factory: AdminFactory) -> None:
+        self.addCleanup(factory.listen(reactor, self.socket).stopListening)
+
+    async def xmppctl(
+        self, *arguments: str, stdin: str | io.StringIO = "", err: io.StringIO | None = None
+    ) -> tuple[int, str, str]:
+        """Run xmppctl in a thread, where it may wait for the server."""
+        source = io.StringIO(stdin) if isinstance(stdin, str) else stdin
+        return await deferToThread(
+            run, ("--socket", str(self.socket), *arguments), source, err or io.StringIO()
+        )
+
+    async def test_password_on_standard_input(self) -> None:
+        """A password is one line of what is no terminal; blanks are part of it."""
+        result = await self.xmppctl("adduser", "alice@a.example", stdin=" pass word \r\nmore\n")
+        self.assertEqual(result, (0, "alice@a.example can log in.\n", ""))
+        self.assertEqual(self.operator.passwords, {"alice@a.example": " pass word "})
+
+    async def test_password_asked_for(self) -> None:
+        """At a terminal the password is asked for twice, without echo."""
+        prompts: list[str] = []
+
+        def ask(prompt: str) -> str:
+            prompts.append(prompt)
+            return "secret"
+
+        self.patch(getpass, "getpass", ask)
+        code, _, _ = await self.xmppctl("adduser", "alice@a.example", stdin=Terminal())
+        self.assertEqual((code, self.operator.passwords["alice@a.example"]), (0, "secret"))
+        self.assertEqual(prompts, ["Password for alice@a.example: ", "The same again: "])
+
+    async def test_passwords_that_differ(self) -> None:
+        """Two different passwords change nothing."""
+        answers = iter(["one", "two"])
+        self.patch(getpass, "getpass", lambda prompt: next(answers))
+        code, out, err = await self.xmppctl("adduser", "alice@a.example", stdin=Terminal())
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("not the same", err)
+        self.assertEqual(self.operator.states, {})
+
+    async def test_no_password(self) -> None:
+        """An empty one is refused."""
+        for stdin in ("", "\n"):
+            code, _, err = await self.xmppctl("adduser", "alice@a.example", stdin=stdin)
+            self.assertEqual(code, 2)
+            self.assertIn("empty", err)
+        self.assertEqual(self.operator.states, {})
+
+    async def test_other_account_commands(self) -> None:
+        """Each says what it did."""
+        await self.xmppctl("adduser", "alice@a.example", stdin="x\n")
+        for arguments, stdin, expected in (
+            (("passwd", "alice@a.example"), "y\n", "alice@a.example has a new password.\n"),
+            (("disable", "alice@a.example"), "", "alice@a.example cannot log in any more.\n"),
+            (("enable", "alice@a.example"), "", "alice@a.example can log in again.\n"),
+        ):
+            self.assertEqual(await self.xmppctl(*arguments, stdin=stdin), (0, expected, ""))
+        code, out, _ = await self.xmppctl("deluser", "alice@a.example")
+        self.assertEqual((code, self.operator.states), (0, {"alice@a.example": "removed"}))
+        self.assertIn("xmppctl release alice@a.example", out)
+        self.assertEqual((await self.xmppctl("release", "alice@a.example"))[0], 0)
+
+    async def test_refusals(self) -> None:
+        """What the server refuses is one line, and 1."""
+        await self.xmppctl("adduser", "alice@a.example", stdin="x\n")
+        result = await self.xmppctl("adduser", "alice@a.example", stdin="x\n")
+        self.assertEqual(result, (1, "", "xmppctl: The name alice@a.example is taken\n"))
+        code, _, err = await self.xmppctl("adduser", "alice@c.example", stdin="x\n")
+        self.assertEqual(
+            (code, err), (1, "xmppctl: c.example is not served here; add it to the configuration\n")
+        )
+
+    async def test_refusal_for_programs(self) -> None:
+        """With --json a refusal is an object on standard output."""
+        code, out, err = await self.xmppctl("--json", "deluser", "x@a.example")
+        self.assertEqual((code, err), (1, ""))
+        self.assertEqual(json.loads(out)["error"]["code"], "item-not-found")
+
+    async def test_users(self) -> None:
+        """Accounts stand in a table, or in JSON, with --json before or behind the command."""
+        self.assertIn("No accounts.", (await self.xmppctl("users"))[1])
+        await self.xmppctl("adduser", "alice@a.example", stdin="x\n")
+        code, out, _ = await self.xmppctl("users")
+        self.assertEqual(
+            out.splitlines(),
+            [
+                "ACCOUNT          STATE   CREATED     SESSIONS",
+                "alice@a.example  active  2030-03-17         0",
+            ],
+        )
+        for arguments in (("--json", "users"), ("users", "--json", "a.example")):
+            code, out, _ = await self.xmppctl(*arguments)
+            self.assertEqual((code, json.loads(out)[0]["jid"]), (0, "alice@a.example"))
+
+    async def test_sessions(self) -> None:
+        """Sessions stand in a table; what peers have chosen cannot command the terminal."""
+        self.assertEqual((await self.xmppctl("sessions"))[1], "Nobody is online.\n")
+        self.operator.rows = [
+            session("zoe@a.example/日本", client="Evil\x1b[2J\n"),
+            session("alice@a.example/x", sm=StreamManagementRow(3, 4, 1, True, True), client=None),
+        ]
+        _, out, _ = await self.xmppctl("sessions")
+        self.assertEqual(
+            out.splitlines(),
+            [
+                "SESSION             ADDRESS      CLIENT     TLS      SINCE (UTC)       PRESENCE",
+                "alice@a.example/x   -            -          -        2030-03-17 17:46  hibernated",
+                "zoe@a.example/日本  [::1]:50000  Evil�[2J�  TLSv1.3  2030-03-17 17:46  available (5)",
+            ],
+        )
+        _, out, _ = await self.xmppctl("sessions", "a.example", "--json")
+        self.assertEqual(json.loads(out)[1]["client"], "Evil\x1b[2J\n")
+        self.assertTrue(out.isascii())
+
+    async def test_stream_management(self) -> None:
+        """With --sm the counters are shown."""
+        self.operator.rows = [
+            session("a@a.example/1"),
+            session("a@a.example/2", sm=StreamManagementRow(3, 14, 1, True, False)),
+            session("a@a.example/3", sm=StreamManagementRow(30, 4, 100, False, False)),
+        ]
+        _, out, _ = await self.xmppctl("sessions", "--sm")
+        self.assertEqual(
+            out.splitlines(),
+            [
+                "SESSION        HANDLED  SENT  QUEUE  STATE",
+                "a@a.example/1        -     -      -  off",
+                "a@a.example/2        3    14      1  resumable",
+                "a@a.example/3       30     4    100  acknowledging",
+            ],
+        )
+
+    async def test_kick(self) -> None:
+        """How many sessions were ended is said."""
+        self.operator.rows = [session("alice@a.example/x")]
+        result = await self.xmppctl("kick", "alice@a.example/x", "Good night")
+        self.assertEqual(result, (0, "alice@a.example/x: 1 session ended.\n", ""))
+        self.assertEqual(self.operator.kicked, [("alice@a.example/x", "Good night")])
+
+    async def test_stats(self) -> None:
+        """Figures are aligned."""
+        _, out, _ = await self.xmppctl("stats")
+        self.assertEqual(out.splitlines()[1:3], ["messages  12", "uptime    3.2"])
+
+    async def test_progress(self) -> None:
+        """How far a command is, is drawn where somebody looks."""
+
+        async def work(arguments: Arguments, report: Report) -> Result:
+            report("Counting", 5, 10)
+            report("Looking", 3)
+            report("Counting", 10, 10)
+            return {}
+
+        self.commands["stats"] = Command("stats", (), work)
+        _, _, err = await self.xmppctl("stats", err=Terminal())
+        self.assertEqual(
+            [line.strip("\x1b[K\n") for line in err.split("\r")],
+            [
+                "",
+                "Counting: [###############               ]  50% (5 of 10)",
+                "Looking: 3",
+                f"Counting: [{'#' * 30}] 100% (10 of 10)",
+            ],
+        )
+        self.assertTrue(err.endswith("\n"))
+        self.assertEqual(await self.xmppctl("stats"), (0, "\n", ""))
+
+    async def test_connection_that_ends(self) -> None:
+        """A server that goes away without an answer is said."""
+
+        class Rude(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                self.transport.loseConnection()
+
+        self.socket = self.socket.with_name("rude")
+        port = reactor.listenUNIX(str(self.socket), Factory.forProtocol(Rude))
+        self.addCleanup(port.stopListening)
+        code, _, err = await self.xmppctl("stats")
+        self.assertEqual(code, 1)
+        self.assertIn("ended the connection without an answer", err)
+
+    async def test_silence(self) -> None:
+        """A server that does not answer is given up in the end."""
+        self.patch(client, "SILENCE", 0.01)
+        never: Deferred[Result] = Deferred()
+
+        async def wait(arguments: Arguments, report: Report) -> Result:
+            return await never
+
+        self.commands["stats"] = Command("stats", (), wait)
+        code, _, err = await self.xmppctl("stats")
+        self.assertEqual(code, 1)
+        self.assertIn("has not answered", err)
+        never.callback({})
+
+
+class OfflineTestCase(SynchronousTestCase):
+    """Runs xmppctl in a folder of its own."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(self.folder)
+        self.patch(offline, "SYSTEM_FILE", self.folder / "etc" / "xmppd.toml")
+
+    def xmppctl(self, *arguments: str, stdin: str = "x\n") -> tuple[int, str, str]:
+        return run(arguments, io.StringIO(stdin), io.StringIO())
+
+
+class OfflineTests(OfflineTestCase):
+    """Without a server."""
+
+    def test_server_not_running(self) -> None:
+        """The socket is named, and how to start the server, whether nothing or something dead is there."""
+        for path in (self.folder / "data" / "xmppctl.sock", self.folder / "dead"):
+            if path.name == "dead":
+                with socket.socket(socket.AF_UNIX) as dead:
+                    dead.bind("dead")
+            arguments = () if path.name != "dead" else ("--socket", "dead")
+            code, out, err = self.xmppctl(*arguments, "adduser", "alice@localhost")
+            self.assertEqual((code, out), (1, ""))
+            self.assertIn("xmppctl: The server is not running: nobody answers at ", err)
+            self.assertIn("make run", err)
+        self.assertEqual(json.loads(self.xmppctl("--json", "users")[1])["error"]["code"], "unreachable")
+
+    def test_permission_denied(self) -> None:
+        """Whose socket it is, is said."""
+
+        def denied(self: socket.socket, path: str) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        Path("s").touch()
+        self.patch(socket.socket, "connect", denied)
+        owner = getpass.getuser()
+        code, _, err = self.xmppctl("--socket", "s", "users")
+        self.assertEqual(code, 1)
+        self.assertIn(f"Permission denied at s: only {owner} may do this. Try `sudo -u {owner} xmppctl", err)
+        self.assertIn("only the server's user may do this", self.xmppctl("--socket", "t", "users")[2])
+
+    def test_which_socket(self) -> None:
+        """The file that is named, the one in this folder, a socket that is here, the system's file."""
+        here = self.folder
+        self.assertEqual(offline.find_socket(None, here), here / "data/xmppctl.sock")
+        offline.SYSTEM_FILE.parent.mkdir()
+        offline.SYSTEM_FILE.write_text('[server]\ndata = "/var/lib/xmppd"')
+        self.assertEqual(offline.find_socket(None, here), Path("/var/lib/xmppd/xmppctl.sock"))
+        (here / "data").mkdir()
+        (here / "data" / "xmppctl.sock").touch()
+        self.assertEqual(offline.find_socket(None, here), here / "data/xmppctl.sock")
+        (here / "xmppd.toml").write_text('[server]\nadmin_socket = "here.sock"')
+        self.assertEqual(offline.find_socket(None, here), here / "here.sock")
+        (here / "other.toml").write_text('[server]\ndata = "other"')
+        self.assertEqual(offline.find_socket(here / "other.toml", here), here / "other/xmppctl.sock")
+
+    def test_faulty_configuration(self) -> None:
+        """A file that cannot be read is one line, and 2."""
+        code, _, err = self.xmppctl("--config", "missing.toml", "users")
+        self.assertEqual(code, 2)
+        self.assertIn("xmppctl: missing.toml: no such file", err)
+
+    def test_password_as_argument(self) -> None:
+        """A password in the arguments is refused with the reason, and not repeated."""
+        for arguments in (
+            ("s3cret",),
+            ("--password", "s3cret"),
+            ("--password=s3cret",),
+            ("-p", "s3cret"),
+            ("--pass", "s3cret"),
+        ):
+            code, out, err = self.xmppctl("adduser", "alice@localhost", *arguments)
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn("A password is never an argument", err)
+            self.assertNotIn("s3cret", err)
+
+    def test_addresses(self) -> None:
+        """An address that is none is refused before a password is asked for."""
+        for text, expected in (
+            ("a b@x", "no valid address"),
+            ("localhost", "write name@domain"),
+            ("a@b/c", "write name@domain"),
+        ):
+            code, _, err = self.xmppctl("adduser", text, stdin="")
+            self.assertEqual(code, 2)
+            self.assertIn(expected, err)
+        self.assertEqual(self.xmppctl("kick", "a b@x")[0], 2)
+        self.assertEqual(self.xmppctl("sessions", "a b@x")[0], 2)
+
+    def test_usage(self) -> None:
+        """A wrong command line is 2; help and version are 0."""
+        for arguments in ((), ("frobnicate",), ("adduser",), ("users", "--jso")):
+            self.assertEqual(self.xmppctl(*arguments)[0], 2, arguments)
+        for arguments in (("--help",), ("--version",), ("kick", "--help")):
+            self.assertEqual(self.xmppctl(*arguments)[0], 0, arguments)
+
+    def test_interrupted(self) -> None:
+        """Control-C, and a reader that has read enough, end it quietly."""
+        for error in (KeyboardInterrupt, BrokenPipeError):
+            self.patch(cli, "call", _raising(error))
+            code, _, err = self.xmppctl("users")
+            self.assertEqual((code, err), (1, ""))
+
+    def test_sample(self) -> None:
+        """The sample is a whole configuration for the domain that is asked for."""
+        code, out, _ = self.xmppctl("sample", "example.org")
+        self.assertEqual((code, out), (0, sample(module_options(), "example.org")))
+        Path("xmppd.toml").write_text(out)
+        self.assertEqual(self.xmppctl("check")[0], 0)
+
+
+class CheckTests(OfflineTestCase):
+    def check(self, text: str, *arguments: str) -> tuple[int, list[str]]:
+        """Check a configuration; gives exit code and lines."""
+        Path("xmppd.toml").write_text(text)
+        code, out, _ = self.xmppctl("check", *arguments)
+        return code, out.splitlines()
+
+    def test_without_a_file(self) -> None:
+        """Without a file the defaults are checked."""
+        code, out, _ = self.xmppctl("check")
+        self.assertEqual(code, 0)
+        self.assertTrue(out.startswith("Configuration: no configuration file: the defaults\n"))
+        self.assertTrue(out.endswith("No problem found.\n"))
+
+    def test_problems_of_the_file(self) -> None:
+        """All problems of the file are told, and 1."""
+        code, lines = self.check("[sever]\n[limits]\nsm_queue = true")
+        self.assertEqual(code, 1)
+        self.assertEqual(len(lines), 4)
+        self.assertIn("xmppd.toml: sever: unknown key; did you mean server?", lines[1])
+        self.assertEqual(lines[3], "2 problems found.")
+
+    def test_certificates(self) -> None:
+        """For each domain its certificate is told, and what is wrong with it."""
+        Path("certs").mkdir()
+        for domain, until in (("good", NOW.replace(year=9990)), ("old", NOW.replace(year=2020))):
+            save(Path("certs"), domain, issue([domain], since=NOW.replace(year=2019), until=until))
+        save(Path("certs"), "bad", issue(["bad"])).key.write_text("nonsense")
+        code, lines = self.check("[domains.good]\n[domains.old]\n[domains.bad]\n[domains.none]")
+        self.assertEqual(code, 1)
+        certs = self.folder / "certs"
+        self.assertEqual(
+            lines[1:],
+            [
+                f"Certificate of good: {certs}/good.crt, self-signed, valid until 9990-06-01",
+                f"Certificate of old: {certs}/old.crt, self-signed, valid until 2020-06-01",
+                "Certificate of bad: cannot be used",
+                "Certificate of none: no certificate yet; the server makes a self-signed one when it starts",
+                f"old: {certs}/old.crt: expired on 2020-06-01; renew it, then send the server SIGHUP",
+                f"bad: {certs}/bad.key: holds no private key in PEM form",
+                "2 problems found.",
+            ],
+        )
+
+    def test_own_files(self) -> None:
+        """Certificates that the configuration names are checked where they are."""
+        files = save(
+            self.folder, "x", issue(["other"], until=NOW.replace(year=9990), since=NOW.replace(year=2019))
+        )
+        code, lines = self.check('[domains.a]\ncertificate = "x.crt"\nkey = "x.key"')
+        self.assertEqual(code, 1)
+        self.assertIn(f"a: {files.certificate}: is not for a but for other; get one for a", lines)
+
+    def test_json(self) -> None:
+        """For programs."""
+        Path("xmppd.toml").write_text("[domains.a]\n[limits]\nx = 1")
+        code, out, _ = self.xmppctl("check", "--json")
+        found = json.loads(out)
+        self.assertEqual(
+            (code, len(found["problems"]), found["source"]), (1, 1, str(self.folder / "xmppd.toml"))
+        )
+
+
+class ProcessTests(TestCase):
+    async def test_entry_point(self) -> None:
+        """The entry point of the package, in a process of its own, on a socket of its own."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name) / "s"
+        operator = FakeOperator()
+        port = AdminFactory(build(operator)).listen(reactor, path)
+        self.addCleanup(port.stopListening)
+        program = "import sys; from xmppd.admin.cli import main; sys.exit(main())"
+        arguments = ["-c", program, "adduser", "alice@a.example", "--socket", str(path)]
+        out, err, code = await getProcessOutputAndValue(
+            sys.executable,
+            arguments,
+            {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])},
+            stdinBytes=b"secret\n",
+        )
+        self.assertEqual((out, err, code), (b"alice@a.example can log in.\n", b"", 0))
+        self.assertEqual(operator.passwords, {"alice@a.example": "secret"})
+
+
+def _raising(error: type[BaseException]) -> Callable[..., None]:
+    def call(*arguments: object) -> None:
+        raise error
+
+    return call
