@@ -25,6 +25,7 @@ from xmppd.core.hooks import Hooks
 from xmppd.core.jid import JID
 from xmppd.core.module import IqRequest, Payload
 from xmppd.core.stanza import Stanza
+from xmppd.core.subscriptions import refusal_of_probe
 from xmppd.routing.delivery import decide
 
 __all__ = ["Domain", "LocalRouter"]
@@ -144,6 +145,9 @@ class LocalRouter:
         elif stanza.kind == "presence":
             if account is not None:
                 domain.hooks.run(PresenceArriving(stanza, account, ticket))
+            elif stanza.type == "probe":
+                # As from an account that the prober has no subscription to: nobody learns who exists.
+                self.arrive(refusal_of_probe(stanza))
         else:
             return self._iq(stanza, domain, account, session, ticket)
         return None
