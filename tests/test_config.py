@@ -36,6 +36,7 @@ class ArchiveOptions:
 
     page: Count = 50
     """How many."""
+    names: tuple[str, ...] = tuple(f"a rather long name {number}" for number in range(20))
     search: bool = True
 
     def __post_init__(self) -> None:
@@ -113,10 +114,12 @@ class LoadTests(ConfigTestCase):
             '[modules.archive]\npage = 10\nsearch = false\n[domains.a]\nwithout = ["ping"]\n'
             "[domains.b.modules.archive]\npage = 20"
         )
-        self.assertEqual(config.domains["a"].modules, {"archive": ArchiveOptions(10, False)})
-        expected = {"archive": ArchiveOptions(20, False), "ping": PingOptions()}
+        self.assertEqual(config.domains["a"].modules, {"archive": ArchiveOptions(10, search=False)})
+        expected = {"archive": ArchiveOptions(20, search=False), "ping": PingOptions()}
         self.assertEqual(config.domains["b"].modules, expected)
-        self.assertEqual(config.domains["b"].options("archive", ArchiveOptions), ArchiveOptions(20, False))
+        self.assertEqual(
+            config.domains["b"].options("archive", ArchiveOptions), ArchiveOptions(20, search=False)
+        )
         self.assertEqual(config.domains["a"].options("ping", PingOptions), PingOptions())
 
     def test_certificate_files(self) -> None:
@@ -337,8 +340,11 @@ class SampleTests(ConfigTestCase):
         self.assertEqual(
             set(table["domains"]["localhost"]), set(vars(expected.domains["localhost"])) - {"modules"}
         )
-        self.assertEqual(table["modules"], {"archive": {"page": 50, "search": True}})
+        self.assertEqual(
+            table["modules"], {"archive": vars(ArchiveOptions()) | {"names": list(ArchiveOptions.names)}}
+        )
 
     def test_every_line_is_short(self) -> None:
         """No line of the sample is wider than 110 columns."""
-        self.assertTrue(all(len(line) <= 110 for line in sample(module_options()).splitlines()))
+        for options in (OPTIONS, module_options()):
+            self.assertEqual([line for line in sample(options).splitlines() if len(line) > 110], [])

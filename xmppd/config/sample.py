@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
+from typing import Any, Final, get_args
 
 from xmppd.config.model import DomainConfig, Listen, Server
 from xmppd.core.kinds import is_mapping, render
@@ -24,6 +25,9 @@ _MODULES = """\
 Options of modules for all domains. [domains."example.org".modules.NAME] sets them for one domain alone."""
 
 
+_WIDTH: Final = 110
+
+
 def sample(options: Mapping[str, type], domain: str = "localhost") -> str:
     """Write a configuration with every setting, all of them commented out.
 
@@ -40,6 +44,16 @@ def sample(options: Mapping[str, type], domain: str = "localhost") -> str:
         *_table(join_key("domains", domain), DomainConfig),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def limits_table() -> str:
+    """Write all limits with their defaults as a table of Markdown, for the documentation."""
+    texts = option_help(Limits)
+    rows = [
+        f"| `{name}` | {render(hint, default).strip(chr(34))} | {texts[name]} |"
+        for name, hint, default in option_fields(Limits)
+    ]
+    return "\n".join(["| limit | default | what it bounds |", "|---|---|---|", *rows])
 
 
 def _modules(options: Mapping[str, type]) -> Iterator[str]:
@@ -60,12 +74,27 @@ def _table(key: str, options_class: type) -> Iterator[str]:
             inner.append((join_key(key, name), type(default)))
         elif not is_mapping(hint):
             lines += [_comment(texts[name])] if name in texts else []
-            lines.append(f"#{name} = {render(hint, default)}")
+            lines += [f"#{line}" for line in _setting(name, hint, default)]
     yield "\n".join(lines)
     for inner_key, inner_class in inner:
         yield from _table(inner_key, inner_class)
 
 
+def _setting(name: str, hint: Any, default: object) -> list[str]:
+    """Write a setting, a long list over several lines."""
+    line = f"{name} = {render(hint, default)}"
+    if len(line) < _WIDTH or not isinstance(default, tuple):
+        return [line]
+    lines = [f"{name} = ["]
+    for item in default:
+        written = f"{render(get_args(hint)[0], item)},"
+        if len(lines) > 1 and len(lines[-1]) + len(written) < _WIDTH - 1:
+            lines[-1] += f" {written}"
+        else:
+            lines.append(written)
+    return [*lines, "]"]
+
+
 def _comment(text: str) -> str:
-    lines = [line for paragraph in text.split("\n\n") for line in (*textwrap.wrap(paragraph, 108), "")]
+    lines = [line for paragraph in text.split("\n\n") for line in (*textwrap.wrap(paragraph, _WIDTH - 2), "")]
     return "\n".join(f"# {line}".rstrip() for line in lines[:-1])
