@@ -211,7 +211,7 @@ class AccountDirectory:
         self._end_sessions(account, "The account was removed")
         self.registry.remove(account)
         self._moved.pop(account.id, None)
-        while await self.database.write("erase archive", archive.erase, account.id, ERASE_AT_ONCE):
+        while await self.database.write("erase archive", archive.erase_some, account.id, ERASE_AT_ONCE):
             pass
         await self.database.write("remove account", store.remove, account.id)
         self._hosts[jid.domain].hooks.run(AccountRemoved(account, account.jid))

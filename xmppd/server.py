@@ -21,6 +21,7 @@ from xmppd.core.events import MessageArriving
 from xmppd.core.hooks import Stage
 from xmppd.core.jid import JID
 from xmppd.directory import AccountDirectory
+from xmppd.hibernation import Hibernation
 from xmppd.host import Host
 from xmppd.modules import all_modules
 from xmppd.operator import ServerOperator
@@ -97,9 +98,18 @@ class Server:
         self.accounts = AccountDirectory(
             self.database, self.registry, self.archive, self.hosts, reactor, self.in_thread
         )
-        self.keeper = Keeper(self.hosts, self.registry, self.router, per_account=limits.sessions_per_account)
+        self.keeper = Keeper(
+            self.hosts,
+            self.registry,
+            self.router,
+            database=self.database,
+            archive=self.archive,
+            now=now,
+            per_account=limits.sessions_per_account,
+        )
         self.services = self._make_services()
         self.watch = Watch(self.services)
+        self.hibernation = Hibernation(self.database, self.registry, self.services, self.hosts)
         self.started_at = now()
 
     def _make_services(self) -> Services:
@@ -160,6 +170,7 @@ class Server:
             self.hosts[name] = self._make_host(JID.parse(name), settings)
         for host in self.hosts.values():
             await host.start()
+        await self.hibernation.wake()
         self.watch.start()
 
     def _make_host(self, jid: JID, settings: DomainConfig) -> Host:
@@ -197,6 +208,7 @@ class Server:
             stream.end(
                 StreamError("system-shutdown", "The server is stopping; come back soon"), keep_session=True
             )
+        await self.hibernation.sleep()
         for host in self.hosts.values():
             await host.stop()
         await self.accounts.close()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -20,6 +19,9 @@ from xmppd.core.stanza import Stanza
 from xmppd.host import Host
 from xmppd.routing.registry import LocalRegistry
 from xmppd.routing.router import LocalRouter
+from xmppd.storage import sessions as store
+from xmppd.storage.archive_book import ArchiveBook
+from xmppd.storage.database import Database
 from xmppd.stream.services import Served
 from xmppd.stream.session import ClientSession
 
@@ -27,14 +29,15 @@ __all__ = ["Keeper"]
 
 _log = Logger()
 
-#: Ended sessions whose `h` is remembered, in all.
-REMEMBERED: Final = 10_000
+#: Seconds for which `h` of an ended session is remembered.
+REMEMBERED_FOR: Final = 30 * 86_400
 
 
 class Keeper:
     """The sessions of the process (see `xmppd.stream.services.SessionKeeper`).
 
     :param hosts: the served domains by name.
+    :param now: seconds since 1970.
     :param per_account: most sessions of one account, None for any number.
     """
 
@@ -44,11 +47,14 @@ class Keeper:
         registry: LocalRegistry,
         router: LocalRouter,
         *,
+        database: Database,
+        archive: ArchiveBook,
+        now: Callable[[], float],
         per_account: int | None,
     ) -> None:
         self._hosts, self._registry, self._router = hosts, registry, router
+        self._database, self._archive, self._now = database, archive, now
         self._per_account = per_account
-        self._handled: OrderedDict[tuple[str, str], int] = OrderedDict()
         #: Called with every session that has ended for good, after the modules.
         self.on_end: Callable[[ClientSession], None] | None = None
 
@@ -100,7 +106,9 @@ class Keeper:
         if session.smacks is not None:
             self._remember(session)
             session.smacks.stop()
-        unacknowledged = [(entry.stanza, entry.row, entry.at) for entry in session.take_unacknowledged()]
+        unacknowledged = [
+            (stanza, row, at) for stanza, row, at in session.take_unacknowledged() if stanza is not None
+        ]
         self._hosts[account.jid.domain].hooks.run(SessionEnded(session, unacknowledged))
         if account.is_guest and not account.sessions:
             self._registry.remove(account)
@@ -108,12 +116,11 @@ class Keeper:
             self.on_end(session)
 
     def _remember(self, session: ClientSession) -> None:
-        assert session.smacks is not None
-        assert session.ledger is not None
-        if session.smacks.token:
-            self._handled[session.account.jid.text, session.smacks.token] = session.ledger.handled
-            if len(self._handled) > REMEMBERED:
-                self._handled.popitem(last=False)
+        """Write down how far the client got, for a resumption that comes too late."""
+        smacks, ledger, account = session.smacks, session.ledger, session.account
+        if smacks is not None and smacks.token and ledger is not None and account.id is not None:
+            until = int(self._now() + REMEMBERED_FOR)
+            self._database.append(store.REMEMBER_HANDLED, (account.id, smacks.token, ledger.handled, until))
 
     def resumable(self, account: Account, token: str) -> ClientSession | None:
         """The session that a token of stream management names, within the account only."""
@@ -124,9 +131,18 @@ class Keeper:
                     return session
         return None
 
-    def handled_before(self, account: Account, token: str) -> int | None:
+    async def handled_before(self, account: Account, token: str) -> int | None:
         """`h` of a session that is gone, where it is known."""
-        return self._handled.get((account.jid.text, token))
+        if account.id is None:
+            return None
+        return await self._database.read("handled", store.handled, account.id, token)
+
+    async def stored_messages(self, session: ClientSession) -> Mapping[int, Stanza]:
+        """The messages of which a session has kept only the position in the archive."""
+        rows = session.outbox.missing_rows()
+        if not rows:
+            return {}
+        return await self._archive.messages(session.account, rows)
 
     # -- stanzas
 

@@ -183,7 +183,7 @@ class Client:
     def take(self) -> str:
         """What the server has sent since the last call."""
         self.world.advance()
-        sent = self.transport.value().decode()
+        sent: str = self.transport.value().decode()
         self.transport.clear()
         return sent
 

@@ -61,6 +61,12 @@ class Mailbox:
         self.owed.setdefault(row, []).append(session)
         self.latest = max(self.latest, row)
 
+    def restore(self, session: Session, rows: Iterable[int]) -> None:
+        """A session of the last run owes these rows still."""
+        for row in rows:
+            if row > self.mark and row not in self.confirmed:
+                self._owe(session, row)
+
     def wait(self, row: int) -> None:
         """Nobody is there: the row waits on the disk."""
         self.latest = max(self.latest, row)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from xmppd.core.account import Account
 from xmppd.core.context import Session
 from xmppd.core.events import SessionAvailable, SessionEnded
-from xmppd.core.jid import JID
 from xmppd.core.mailbox import Mailbox
 from xmppd.core.module import Module, Xep, on
 from xmppd.core.stanza import Stanza
 from xmppd.storage import archive
-from xmppd.xml import delay, tree
+from xmppd.storage.archive_book import arrived
+from xmppd.xml import delay
 
 __all__ = ["Offline"]
 
@@ -74,10 +74,7 @@ class Offline(Module):
 
     def _message(self, account: Account, row: archive.Delivery) -> Stanza:
         """The message as it would have arrived, with its id and the time of its reception."""
-        message = tree.stanza(tree.parse(row.stanza))
-        to, sender = message.attrs.pop("to", None), message.attrs.pop("from", None)
-        message.to = JID.parse(to) if to else account.jid
-        message.sender = JID.parse(sender) if sender else None
+        message = arrived(row.stanza)
         if row.history:
             message = self.context.archive.mark(account, message, row.seq)
         return delay.delayed(message, row.seq / 1_000_000, self.context.domain)

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from xmppd.core import ns
+from xmppd.core.jid import JID
 from xmppd.storage import archive
 from xmppd.storage.archive_ids import ArchiveIds, load_key
 from xmppd.storage.database import Database
 from xmppd.storage.sequence import Sequence
+from xmppd.xml import tree
 
 if TYPE_CHECKING:
     from xmppd.core.account import Account
     from xmppd.core.context import Ticket
     from xmppd.core.stanza import Stanza
 
-__all__ = ["ArchiveBook"]
+__all__ = ["ArchiveBook", "arrived"]
 
 
 class ArchiveBook:
@@ -86,3 +88,18 @@ class ArchiveBook:
         """The sequence that such an id stands for; None if it is none of this archive."""
         assert account.id is not None
         return self._ids.decode(account.id, text)
+
+    async def messages(self, account: Account, rows: list[int]) -> dict[int, Stanza]:
+        """Archived messages as they arrived, with their ids, by sequence, as far as they are still there."""
+        assert account.id is not None
+        found = await self._database.read("archived messages", archive.stanzas, account.id, rows)
+        return {row: self.mark(account, arrived(stored), row) for row, stored in found.items()}
+
+
+def arrived(stored: bytes) -> Stanza:
+    """The message that was stored, as it arrived."""
+    message = tree.stanza(tree.parse(stored))
+    to, sender = message.attrs.pop("to", None), message.attrs.pop("from", None)
+    message.to = JID.parse(to) if to else None
+    message.sender = JID.parse(sender) if sender else None
+    return message

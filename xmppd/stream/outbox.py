@@ -6,7 +6,7 @@ Nonzas go another way and are not counted.  Nothing else can write: `tests/test_
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from xmppd.core.stanza import Stanza
@@ -29,11 +29,12 @@ class Framer(Protocol):
 class Sent(NamedTuple):
     """A stanza that the client has not acknowledged yet.
 
+    :ivar stanza: None where only its position in the archive is kept.
     :ivar row: sequence of the archived message that it delivers, or None.
     :ivar at: when it was sent, in seconds since 1970.
     """
 
-    stanza: Stanza
+    stanza: Stanza | None
     row: int | None
     at: float
 
@@ -69,8 +70,9 @@ class Outbox:
         "_write_buffer",
         "_written_rows",
         "blocked",
+        "kept",
+        "kept_bytes",
         "queue",
-        "queued_bytes",
         "sent",
     )
 
@@ -91,7 +93,8 @@ class Outbox:
         self._written_rows: list[int] = []
         self.blocked = False
         self.queue: deque[Sent] | None = None
-        self.queued_bytes = 0
+        #: Of the queue, the stanzas in memory and their bytes; the others are read again from the archive.
+        self.kept = self.kept_bytes = 0
         self.sent = 0
 
     # -- sending
@@ -102,7 +105,8 @@ class Outbox:
         if self.queue is not None:
             self.sent = (self.sent + 1) % MODULUS
             self.queue.append(Sent(stanza, row, self._now()))
-            self.queued_bytes += len(data)
+            self.kept += 1
+            self.kept_bytes += len(data)
         elif row is not None:
             self._unwritten_rows.append(row)
         self._put(data)
@@ -167,7 +171,7 @@ class Outbox:
 
     def count(self, start: int = 0) -> None:
         """Number and keep what is sent from now on (after ``<enabled/>`` has been written)."""
-        self.queue, self.sent, self.queued_bytes = deque(), start, 0
+        self.queue, self.sent, self.kept, self.kept_bytes = deque(), start, 0, 0
 
     def acknowledged(self, h: int) -> None:
         """The client has handled `h` stanzas (XEP-0198, section 4).
@@ -183,7 +187,9 @@ class Outbox:
         rows = []
         for _ in range(number):
             done = queue.popleft()
-            self.queued_bytes -= len(done.stanza.wire)
+            if done.stanza is not None:
+                self.kept -= 1
+                self.kept_bytes -= len(done.stanza.wire)
             if done.row is not None:
                 rows.append(done.row)
         if rows:
@@ -201,6 +207,27 @@ class Outbox:
             rows, self._written_rows = self._written_rows, []
             self._confirm(rows)
 
+    def restore(self, queue: Iterable[Sent], sent: int) -> None:
+        """Go on with what was queued before a restart; stanzas in it are counted as in memory."""
+        self.queue, self.sent = deque(queue), sent
+        in_memory = [entry.stanza for entry in self.queue if entry.stanza is not None]
+        self.kept, self.kept_bytes = len(in_memory), sum(len(stanza.wire) for stanza in in_memory)
+
+    def fits(self, stanzas: int, size: int) -> bool:
+        """Keep the queue in bounds: archived entries give up their bytes and keep their position.
+
+        :returns: False if what is not in the archive is too much already.
+        """
+        if self.kept <= stanzas and self.kept_bytes <= size:
+            return True
+        assert self.queue is not None
+        self.restore((e if e.row is None else e._replace(stanza=None) for e in self.queue), self.sent)
+        return self.kept <= stanzas and self.kept_bytes <= size
+
+    def missing_rows(self) -> list[int]:
+        """The rows that must be read from the archive before the queue can be written again."""
+        return [entry.row for entry in self.queue or () if entry.stanza is None and entry.row is not None]
+
     def rewrite(self, prepare: Callable[[Sent], bytes]) -> None:
         """Write again what is not acknowledged, in order, without counting it again (XEP-0198, section 5)."""
         for entry in self.queue or ():
@@ -211,7 +238,7 @@ class Outbox:
         if self.queue is not None:
             left = list(self.queue)
             self.queue.clear()
-            self.queued_bytes = 0
+            self.kept = self.kept_bytes = 0
             return left
         self._written_rows, self._unwritten_rows = [], []
         return []

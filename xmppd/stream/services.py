@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -77,8 +77,11 @@ class SessionKeeper(Protocol):
     def resumable(self, account: Account, token: str) -> ClientSession | None:
         """The session that a token of stream management names."""
 
-    def handled_before(self, account: Account, token: str) -> int | None:
+    async def handled_before(self, account: Account, token: str) -> int | None:
         """`h` of a session that is gone, where it is known."""
+
+    async def stored_messages(self, session: ClientSession) -> Mapping[int, Stanza]:
+        """The messages of which a session has kept only the position in the archive."""
 
     def receive(self, stanza: Stanza, session: ClientSession, ticket: Ticket) -> Deferred[Any] | None:
         """A stanza with sender and addressee set; the answer is something to wait for, if anything."""

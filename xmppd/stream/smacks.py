@@ -116,7 +116,12 @@ class Smacks:
         self._expiry: Any = None
         session.smacks = self
         session.ledger = Ledger()
-        session.ledger.on_settled = self._settled
+        self.watch_ledger()
+
+    def watch_ledger(self) -> None:
+        """Hear when all that the client sent has been handled."""
+        if self._session.ledger is not None:
+            self._session.ledger.on_settled = self._settled
 
     def begin(self) -> None:
         """Write ``<enabled/>``; what is sent after it is counted."""
@@ -181,12 +186,9 @@ class Smacks:
         queue = outbox.queue
         if queue is None:
             return
-        waiting = len(queue)
-        if self._asked_at is None and waiting >= ASK_AFTER:
+        if self._asked_at is None and len(queue) >= ASK_AFTER:
             self.ask()
-        if self.resumable and (
-            waiting > self._limits.queue or outbox.queued_bytes > self._limits.queue_bytes
-        ):
+        if self.resumable and not outbox.fits(self._limits.queue, self._limits.queue_bytes):
             self._overflow()
 
     def ask(self) -> None:
@@ -210,9 +212,20 @@ class Smacks:
 
     def hibernate(self) -> None:
         """The connection is gone: wait for the client to come back."""
+        self.wait_for_return(self.resume_for)
+
+    def wait_for_return(self, seconds: float) -> None:
+        """Be resumable for so long."""
         self._forget_question()
         self._session.outbox.detach()
-        self._expiry = self._clock.callLater(self.resume_for, self.expire)
+        self._expiry = self._clock.callLater(seconds, self.expire)
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it can still be resumed; the whole time while it is connected."""
+        if self._expiry is None or not self._expiry.active():
+            return self.resume_for
+        return max(0.0, float(self._expiry.getTime()) - self._clock.seconds())
 
     def expire(self) -> None:
         """Nobody came back in time, or the session was ended by other means."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from twisted.internet.defer import Deferred
 
 from xmppd.core import ns
 from xmppd.core.errors import StreamError
+from xmppd.core.stanza import Stanza
 from xmppd.stream.c2s import ClientStream, State
 from xmppd.stream.features import Feature
 from xmppd.stream.outbox import Sent, TooHigh
@@ -79,11 +82,14 @@ async def _resume(stream: ClientStream, nonza: Nonza) -> None:
     if stream.state is not State.AUTHENTICATED:
         return
     if session is None:
-        stream.write(failed(xmlns, "item-not-found", keeper.handled_before(stream.account, token)))
+        handled = await keeper.handled_before(stream.account, token)
+        stream.write(failed(xmlns, "item-not-found", handled))
         return
     if not session.outbox.can_acknowledge(h):
         raise too_high(xmlns, TooHigh(h, session.outbox.sent))
-    _take_over(stream, session, h)
+    stored = await keeper.stored_messages(session)
+    if stream.state is State.AUTHENTICATED and keeper.resumable(stream.account, token) is session:
+        _take_over(stream, session, h, stored)
 
 
 async def _quiet(stream: ClientStream, session: ClientSession) -> None:
@@ -115,14 +121,23 @@ async def _quiet(stream: ClientStream, session: ClientSession) -> None:
     ledger.forget_open()
 
 
-def _take_over(stream: ClientStream, session: ClientSession, h: int) -> None:
+def _take_over(stream: ClientStream, session: ClientSession, h: int, stored: Mapping[int, Stanza]) -> None:
     assert session.smacks is not None
+    if session.stream is not None:
+        # Another connection has resumed it meanwhile; the latest one wins.
+        session.stream.end(StreamError("conflict", "Resumed on another connection"), keep_session=True)
     stream.bound(session)
-    session.smacks.resumed(h, _again)
+    session.smacks.resumed(h, lambda entry: _again(entry, stored, session))
 
 
-def _again(entry: Sent) -> bytes:
-    return delayed(entry.stanza, entry.at).wire
+def _again(entry: Sent, stored: Mapping[int, Stanza], session: ClientSession) -> bytes:
+    """The bytes of a stanza that is sent again."""
+    stanza = entry.stanza
+    if stanza is None:
+        # A message that has been erased meanwhile has its number all the same.
+        erased = Stanza("message", {"type": "headline"}, to=session.jid, sender=session.account.jid)
+        stanza = stored.get(entry.row or 0, erased)
+    return delayed(stanza, entry.at).wire
 
 
 SM = Feature(

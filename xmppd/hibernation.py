@@ -1,0 +1,152 @@
+"""Sessions that outlive the process: written down at a graceful stop, taken up again at the next start.
+
+Archived messages are kept as positions, everything else as bytes.  Contacts notice nothing: a session that
+is written down was never unavailable.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.logger import Logger
+
+from xmppd.core.account import Account
+from xmppd.core.events import SessionBound
+from xmppd.core.jid import JID
+from xmppd.core.slots import Slot
+from xmppd.core.stanza import Stanza
+from xmppd.host import Host
+from xmppd.routing.registry import LocalRegistry
+from xmppd.storage import sessions as store
+from xmppd.storage.archive_book import arrived
+from xmppd.storage.database import Database
+from xmppd.stream.ledger import Ledger
+from xmppd.stream.outbox import Outbox, Sent
+from xmppd.stream.services import Services
+from xmppd.stream.session import ClientSession
+from xmppd.stream.smacks import Smacks
+
+__all__ = ["Hibernation"]
+
+_log = Logger()
+
+
+def _text(stanza: Stanza | None) -> str | None:
+    return None if stanza is None else stanza.standing_alone().decode()
+
+
+def _stanza(text: str | None) -> Stanza | None:
+    return None if text is None else arrived(text.encode())
+
+
+def _entry(entry: Sent) -> list[Any]:
+    return [entry.row, entry.at, _text(entry.stanza) if entry.row is None else None]
+
+
+def encode(session: ClientSession) -> bytes:
+    """What of a session is not in a column of its own."""
+    assert session.smacks is not None
+    durable = {
+        name: value for name, value in session.slots.items() if name in Slot.all and Slot.all[name].durable
+    }
+    return json.dumps(
+        {
+            "jid": session.jid.text,
+            "since": session.since,
+            "priority": session.priority,
+            "presence": _text(session.presence),
+            "slots": durable,
+            "description": session.description,
+            "xmlns": session.smacks.xmlns,
+            "resume_for": session.smacks.resume_for,
+            "sent": session.outbox.sent,
+            "queue": [_entry(entry) for entry in session.outbox.queue or ()],
+        }
+    ).encode()
+
+
+class Hibernation:
+    """Writes sessions down and takes them up again.
+
+    :param hosts: the served domains by name.
+    """
+
+    def __init__(
+        self, database: Database, registry: LocalRegistry, services: Services, hosts: dict[str, Host]
+    ) -> None:
+        self._database, self._registry = database, registry
+        self._services, self._hosts = services, hosts
+
+    # -- stop
+
+    async def sleep(self) -> None:
+        """All streams are closed: write down what can be resumed, end the rest properly."""
+        # After this, all that clients sent is durable, and `h` covers it.
+        await self._database.write("before sessions", lambda cursor: None)
+        saved = []
+        for session in list(self._registry.sessions()):
+            if not isinstance(session, ClientSession):
+                continue
+            if session.smacks is None or not session.smacks.resumable or session.account.id is None:
+                self._services.keeper.end(session)
+        for session in list(self._registry.sessions()):
+            if isinstance(session, ClientSession):
+                saved.append(self._saved(session))
+        if saved:
+            await self._database.write("save sessions", store.save_all, saved)
+            _log.info("{number} sessions can be resumed after the next start", number=len(saved))
+
+    def _saved(self, session: ClientSession) -> store.SavedSession:
+        smacks, ledger, number = session.smacks, session.ledger, session.account.id
+        assert smacks is not None
+        assert ledger is not None
+        assert number is not None
+        expires = int(self._services.now() + smacks.seconds_left)
+        smacks.stop()
+        return store.SavedSession(number, smacks.token, ledger.handled, expires, encode(session))
+
+    # -- start
+
+    async def wake(self) -> None:
+        """Take up the sessions of the last run."""
+        now = self._services.now()
+        accounts = {account.id: account for account in self._registry.accounts()}
+        woken = 0
+        for saved in await self._database.write("take sessions", store.take_all, int(now)):
+            account = accounts.get(saved.account)
+            if account is not None and account.enabled:
+                try:
+                    self._restore(account, saved, saved.expires - now)
+                    woken += 1
+                except Exception:
+                    _log.failure("a session of {account} could not be taken up again", account=account)
+        if woken:
+            _log.info("{number} sessions of the last run can be resumed", number=woken)
+
+    def _restore(self, account: Account, saved: store.SavedSession, seconds: float) -> None:
+        state = json.loads(saved.payload)
+        mailbox, services = account.mailbox, self._services
+        assert mailbox is not None
+        outbox = Outbox(services.turns, mailbox.confirm, services.now, services.write_buffer)
+        session = ClientSession(JID.parse(state["jid"]), account, outbox, state["since"])
+        session.priority, session.presence = state["priority"], _stanza(state["presence"])
+        session.slots, session.description = state["slots"], state["description"]
+        queue = [Sent(_stanza(text), row, at) for row, at, text in state["queue"]]
+        smacks = Smacks(
+            session,
+            state["xmlns"],
+            services.clock,
+            services.sm,
+            resumable=True,
+            resume_for=state["resume_for"],
+            expired=services.keeper.end,
+        )
+        smacks.token = saved.token
+        outbox.restore(queue, state["sent"])
+        session.ledger = Ledger(saved.handled)
+        smacks.watch_ledger()
+        account.sessions.append(session)
+        mailbox.restore(session, [entry.row for entry in queue if entry.row is not None])
+        self._hosts[account.jid.domain].hooks.run(SessionBound(session))
+        smacks.wait_for_return(seconds)
