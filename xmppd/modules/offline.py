@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from xmppd.core.account import Account
 from xmppd.core.context import Session
-from xmppd.core.events import SessionAvailable, SessionEnded
+from xmppd.core.events import SessionAvailable, SessionBound, SessionEnded
 from xmppd.core.mailbox import Mailbox
 from xmppd.core.module import Module, Xep, on
 from xmppd.core.stanza import Stanza
@@ -35,6 +35,12 @@ class Offline(Module):
         was_ready = event.previous is not None and event.previous >= 0
         if session.priority is not None and session.priority >= 0 and not was_ready:
             self._offer(session)
+
+    @on(SessionBound)
+    def bound(self, event: SessionBound) -> None:
+        """A session of the last run was available before anybody looked for a backlog in this one."""
+        if event.session.priority is not None and event.session.priority >= 0:
+            self._offer(event.session)
 
     @on(SessionEnded)
     def ended(self, event: SessionEnded) -> None:

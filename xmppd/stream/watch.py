@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -29,7 +29,7 @@ class Watch:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._loop: Any = LoopingCall(self.look)
-        self._loop.clock = services.clock
+        self._loop.clock = cast(Any, services.clock)
 
     def start(self) -> None:
         """Begin."""
