@@ -118,8 +118,10 @@ def set_credentials(cursor: Cursor, account: int, credentials: Iterable[Credenti
 
 
 def credential(cursor: Cursor, domain: str, name: str, hash_name: str) -> Credential | None:
-    """The credential of an account for one hash function, also of a disabled one; always one query, whether there is one or
-    not."""
+    """The credential of an account for one hash function, also of a disabled one.
+
+    Always one query, whether there is one or not.
+    """
     cursor.execute(
         "SELECT c.hash, c.salt, c.iterations, c.stored_key, c.server_key FROM account a"
         " JOIN credential c ON c.account = a.id"

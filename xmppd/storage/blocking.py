@@ -11,6 +11,16 @@ def load(cursor: Cursor, account: int) -> list[str]:
     return [row[0] for row in cursor.fetchall()]
 
 
+def load_domain(cursor: Cursor, domain: str) -> list[tuple[str, str]]:
+    """All block lists of a domain: name of the account, JID that it has blocked."""
+    cursor.execute(
+        "SELECT account.name, block.jid FROM block JOIN account ON account.id = block.account"
+        " WHERE account.domain = ?",
+        (domain,),
+    )
+    return [(row[0], row[1]) for row in cursor.fetchall()]
+
+
 def add(cursor: Cursor, account: int, jids: Iterable[str]) -> None:
     """Block these; those that are blocked already stay so."""
     cursor.executemany(

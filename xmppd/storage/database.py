@@ -162,7 +162,7 @@ class Database:
     # Reading
 
     async def read(
-        self, name: str, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **keywords: P.kwargs
+        self, name: str, function: Callable[Concatenate[Cursor, P], T], /, *args: P.args, **keywords: P.kwargs
     ) -> T:
         """Run a function in a transaction that only reads, in another thread.
 
@@ -214,7 +214,7 @@ class Database:
     # Writing
 
     async def write(
-        self, name: str, function: Callable[Concatenate[Cursor, P], T], *args: P.args, **keywords: P.kwargs
+        self, name: str, function: Callable[Concatenate[Cursor, P], T], /, *args: P.args, **keywords: P.kwargs
     ) -> T:
         """Run a function as one unit of the next group. It may be run more than once (a group that failed is
         run again): it must have no effect but on the database.

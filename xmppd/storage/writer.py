@@ -200,7 +200,7 @@ class GroupWriter:
             return
         units = [unit for unit in self._queue if unit.state is State.QUEUED]
         if not units and self.faulted:
-            units = [Write("probe", probe, (), self._reactor.seconds())]
+            units = [self._probe()]
         self._queue = []
         self._bytes = 0
         self._waiting_running, self._waiting_here = self._waiting_here, []
@@ -208,6 +208,11 @@ class GroupWriter:
             self._begin(units)
         else:
             self._ended_well([], Outcome())
+
+    def _probe(self) -> Write:
+        write = Write("probe", probe, (), self._reactor.seconds())
+        write.deferred.addErrback(lambda _: None)
+        return write
 
     def _begin(self, units: list[Unit | Write]) -> None:
         for unit in units:
@@ -314,9 +319,10 @@ class GroupWriter:
             self._log.error(
                 "{count} writes could not be stored before the database was closed", count=len(left)
             )
-        self._close()
+        self.closed = True
         for unit in left:
             self._fail(unit, ClosedError("the database was closed while it could not be written to"))
+        self._release(self._idle)
 
     def _count(self, units: list[Unit | Write], outcome: Outcome) -> None:
         self.counters.groups += 1 if units else 0
