@@ -19,30 +19,36 @@ Child = tuple[str, str, int, int]
 #: Between namespace and name of an attribute; a character that XML forbids.
 SEPARATOR = "\x01"
 
-_unsafe_attribute = re.compile("[&<>'\"\t\n\r]").search
-_ATTRIBUTE_ESCAPES = str.maketrans(
-    {
-        "&": "&amp;",
-        "<": "&lt;",
-        ">": "&gt;",
-        "'": "&apos;",
-        '"': "&quot;",
-        "\t": "&#9;",
-        "\n": "&#10;",
-        "\r": "&#13;",
-    }
-)
-_TEXT_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
+#: What no XML document may contain, however it is written (XML 1.0, production 2).
+_FORBIDDEN = "\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
+_forbidden = re.compile(f"[{_FORBIDDEN}]")
+_unsafe_in_attribute = re.compile(f"[&<>'\"\t\n\r{_FORBIDDEN}]").search
+_unsafe_in_text = re.compile(f"[&<>\r{_FORBIDDEN}]").search
+_TEXT_ESCAPES = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
+_ATTRIBUTE_ESCAPES = {
+    **_TEXT_ESCAPES,
+    ord("'"): "&apos;",
+    ord('"'): "&quot;",
+    ord("\t"): "&#9;",
+    ord("\n"): "&#10;",
+}
 
 
 def escape_attribute(value: str) -> str:
-    """The value of an attribute, ready to stand between single quotes."""
-    return value.translate(_ATTRIBUTE_ESCAPES) if _unsafe_attribute(value) else value
+    """The value of an attribute, ready to stand between single or double quotes.
+
+    A character that XML forbids becomes U+FFFD, here and in `escape_text`.
+    """
+    if not _unsafe_in_attribute(value):
+        return value
+    return _forbidden.sub("\ufffd", value).translate(_ATTRIBUTE_ESCAPES)
 
 
 def escape_text(value: str) -> str:
     """Character data; a carriage return would be changed by the receiver's parser if left raw."""
-    return value.translate(_TEXT_ESCAPES)
+    if not _unsafe_in_text(value):
+        return value
+    return _forbidden.sub("\ufffd", value).translate(_TEXT_ESCAPES)
 
 
 def _written_attribute(number: int, name: str, value: str) -> str:

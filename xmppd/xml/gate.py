@@ -12,100 +12,126 @@ import re
 
 from xmppd.core.errors import StreamError
 
-__all__ = ["Gate", "end_of_first_tag"]
+__all__ = ["WHITESPACE", "Gate", "match_tag"]
 
+#: White space by production 3 of XML 1.0; `bytes.strip` alone would take form feeds too.
+WHITESPACE = b" \t\r\n"
+
+#: A whole tag, at the place of its opening bracket.
+match_tag = re.compile(rb"""<[^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*+>""").match
 #: As many whole tags, with the text before each, as there are.  Possessive: it never tries a second way.
 _whole_tags = re.compile(rb"""(?:[^<]*+<[^<>!?'"][^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*+>)*+""").match
-_first_tag = re.compile(rb"""[^<]*+<[^<>!?'"][^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*+>""").match
 #: What may come next inside a tag.
 _in_tag = re.compile(rb"""[<>'"]""").search
 _CDATA = b"<![CDATA["
+_XML = b"<?xml"
+#: How the other encodings of XML begin, with and without a byte order mark.
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
+#: UTF-8 needs no byte order mark, and XMPP takes it for the character that it is (RFC 6120, 11.6).
+_MARK = b"\xef\xbb\xbf"
+_LONGEST_DECLARATION = 200
 _DECLARATION = re.compile(
-    rb"""<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*(['"])1\.[0-9]+\1"""
-    rb"""(?:[ \t\r\n]+encoding[ \t\r\n]*=[ \t\r\n]*(['"])([A-Za-z0-9._-]+)\2)?"""
-    rb"""(?:[ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*(['"])(?:yes|no)\4)?[ \t\r\n]*\?>"""
+    rb"""<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*(['"])(1\.[0-9]+)\1"""
+    rb"""(?:[ \t\r\n]+encoding[ \t\r\n]*=[ \t\r\n]*(['"])([A-Za-z][A-Za-z0-9._-]*)\3)?"""
+    rb"""(?:[ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*(['"])(?:yes|no)\5)?[ \t\r\n]*\?>"""
 )
 
 _TEXT, _TAG, _SECTION, _SINGLE, _DOUBLE = b"<", b">", b"]]>", b"'", b'"'
+_NEXT = {b">": _TEXT, b"'": _SINGLE, b'"': _DOUBLE}
 
 
 class Gate:
     """Takes bytes as they arrive and hands out whole tags.
 
-    What is kept is bounded by whoever asks for `held`: the gate knows nothing of limits.
+    Whoever feeds it bounds what it keeps: the gate knows nothing of limits.
 
     :param at_start: whether an XML declaration may stand here (the start of a stream).
+    :ivar kept: the bytes that wait for the end of their tag; only to be looked at.
+    :ivar problem: what is wrong with the bytes behind those that were handed out, if anything is.
     """
 
-    __slots__ = ("_at_start", "_kept", "_scanned", "_state")
+    __slots__ = ("_at_start", "_scanned", "_state", "kept", "problem")
 
     def __init__(self, *, at_start: bool = True) -> None:
         self._at_start = at_start
-        self._kept = bytearray()
+        self.kept = bytearray()
         self._scanned = 0
         self._state = _TEXT
+        self.problem: StreamError | None = None
 
     @property
-    def held(self) -> int:
-        """How many bytes are kept until their tag is whole."""
-        return len(self._kept)
+    def holds_text(self) -> bool:
+        """Whether what is kept begins with something else than a tag."""
+        return bool(self.kept) and not self._at_start and self.kept[0] != _TEXT[0]
 
     def drain(self) -> bytes:
         """Take out what is kept."""
-        kept = bytes(self._kept)
-        self._kept.clear()
+        kept = bytes(self.kept)
+        self.kept.clear()
         self._scanned, self._state = 0, _TEXT
         return kept
 
-    def drop_whitespace(self) -> None:
-        """Forget kept whitespace: between stanzas it only keeps the connection alive."""
-        if self._state is _TEXT and not self._kept.strip(b" \t\r\n"):
-            self.drain()
+    def trim(self) -> None:
+        """Forget white space before the next tag: between stanzas it only keeps the connection alive."""
+        kept = self.kept
+        if kept and kept[0] in WHITESPACE:
+            blanks = len(kept) - len(kept.lstrip(WHITESPACE))
+            del kept[:blanks]
+            self._scanned = max(0, self._scanned - blanks)
 
     def feed(self, data: bytes) -> bytes:
         """Add bytes; return all that ends with a whole tag.
 
-        :raises StreamError: ``restricted-xml``, ``unsupported-encoding``, ``bad-format``.
+        What follows may be wrong: then `problem` says so (``restricted-xml``, ``unsupported-encoding``,
+        ``not-well-formed``), and the gate must not be fed again.
         """
         if self._at_start:
-            data = self._skip_declaration(data)
-        if not self._kept:
-            match = _whole_tags(data)
-            end = match.end() if match else 0
-            if end == len(data):
-                return _checked(data)
-            self._kept += data
-            self._scanned = end
-        else:
-            self._kept += data
-            end = 0
-        return self._release(self._scan(end))
-
-    def _release(self, end: int) -> bytes:
-        if not end:
+            data = self._begin(data)
+        if not data:
             return b""
-        whole = bytes(self._kept[:end])
-        del self._kept[:end]
-        self._scanned -= end
-        return _checked(whole)
+        if not self.kept and _is_whole(data):
+            return data if data.isascii() else self._checked(data)
+        self.kept += data
+        return self._checked(self._release())
 
-    def _scan(self, end: int) -> int:
+    def _release(self) -> bytes:
+        """Take out what has become whole."""
+        end = self._scan()
+        whole = bytes(self.kept[:end])
+        del self.kept[:end]
+        self._scanned -= end
+        return whole
+
+    def _checked(self, whole: bytes) -> bytes:
+        """Strict UTF-8 (CVE-2022-25235: expat once let malformed tails through)."""
+        try:
+            whole.decode("utf-8")
+        except UnicodeDecodeError as error:
+            before = Gate(at_start=False)
+            good = before.feed(whole[: error.start])
+            self.problem = StreamError("unsupported-encoding", "The bytes are not UTF-8")
+            return good
+        return whole
+
+    def _scan(self) -> int:
         """Go on from where the last scan stopped; return the end of the last whole tag."""
-        while True:
+        end, moved = 0, True
+        while moved and self.problem is None:
             if self._state is _TEXT:
+                if whole := _end_of_whole_tags(self.kept, self._scanned):
+                    end = self._scanned = whole
                 moved = self._enter()
             elif self._state is _TAG:
                 moved = self._inside_tag()
             else:
                 moved = self._find_end(self._state)
-            if not moved:
-                return end
-            if self._state is _TEXT:
+            if moved and self._state is _TEXT:
                 end = self._scanned
+        return end
 
     def _enter(self) -> bool:
-        """From text to a tag or a CDATA section."""
-        kept = self._kept
+        """From text to the inside of a tag or of a CDATA section."""
+        kept = self.kept
         start = kept.find(b"<", self._scanned)
         if start < 0:
             self._scanned = len(kept)
@@ -116,71 +142,91 @@ class Gate:
             self._state, self._scanned = _SECTION, start + len(_CDATA)
             return True
         if opening.startswith(b"<?") or (opening.startswith(b"<!") and not _CDATA.startswith(opening)):
-            raise StreamError("restricted-xml", "No comments, processing instructions or DTDs in XMPP")
-        if len(opening) == 1 or opening.startswith(b"<!"):
+            self.problem = StreamError("restricted-xml", "No comments, processing instructions or DTDs here")
+            return False
+        if _CDATA.startswith(opening):
             return False
         self._state, self._scanned = _TAG, start + 1
         return True
 
     def _inside_tag(self) -> bool:
-        found = _in_tag(self._kept, self._scanned)
+        found = _in_tag(self.kept, self._scanned)
         if found is None:
-            self._scanned = len(self._kept)
+            self._scanned = len(self.kept)
             return False
         if found[0] == b"<":
-            raise StreamError("not-well-formed", "A tag began inside another tag")
+            self.problem = StreamError("not-well-formed", "A tag began inside another tag")
+            return False
         self._scanned = found.end()
-        self._state = {b">": _TEXT, b"'": _SINGLE, b'"': _DOUBLE}[bytes(found[0])]
+        self._state = _NEXT[bytes(found[0])]
         return True
 
     def _find_end(self, mark: bytes) -> bool:
         """To the end of a quoted value (which goes on as a tag) or of a CDATA section."""
-        place = self._kept.find(mark, self._scanned)
+        place = self.kept.find(mark, self._scanned)
         if place < 0:
-            self._scanned = max(self._scanned, len(self._kept) - len(mark) + 1)
+            self._scanned = max(self._scanned, len(self.kept) - len(mark) + 1)
             return False
         self._scanned = place + len(mark)
         self._state = _TEXT if mark is _SECTION else _TAG
         return True
 
-    def _skip_declaration(self, data: bytes) -> bytes:
+    def _begin(self, data: bytes) -> bytes:
         """Take the XML declaration, which is legal at the very start of a stream only."""
-        data = self.drain() + data
-        start = data.lstrip(b" \t\r\n")
-        if start.startswith((b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")):
-            raise StreamError("unsupported-encoding", "Only UTF-8 is supported")
-        if len(start) < 5 and b"<?xml".startswith(start):
-            self._kept += start
+        start = (self.drain() + data).lstrip(WHITESPACE)
+        try:
+            rest = _behind_declaration(start)
+        except StreamError as problem:
+            self.problem = problem
             return b""
-        if start.startswith(b"<?xml") and start[5:6] in b" \t\r\n":
-            if b"?>" not in start and len(start) < 200:
-                self._kept += start
-                return b""
-            start = _without_declaration(start)
+        if rest is None:
+            self.kept += start
+            return b""
         self._at_start = False
+        return rest
+
+
+def _end_of_whole_tags(data: bytearray, start: int) -> int:
+    """Where the last of the whole tags from `start` on ends; 0 where there is none."""
+    found = _whole_tags(data, start)
+    return found.end() if found and found.end() > start else 0
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether `data` (tags and the text between them) surely ends with a whole tag, at little cost.
+
+    Without CDATA and comments each ``<`` begins a tag, or the bytes are not well-formed: expat says so.
+    """
+    if (b"!" in data and b"<!" in data) or (b"?" in data and b"<?" in data):
+        return False
+    last = match_tag(data, data.rfind(b"<"))
+    return last is not None and last.end() == len(data)
+
+
+def _behind_declaration(start: bytes) -> bytes | None:
+    """What follows the XML declaration, if there is one; None until that is known.
+
+    :raises StreamError: it announces, or the bytes are, something else than XML 1.0 in UTF-8.
+    """
+    if start.startswith(_MARK):
+        raise StreamError("not-well-formed", "A byte order mark is text, and text may not stand here")
+    if start.startswith(_UTF_16):
+        raise StreamError("unsupported-encoding", "Only UTF-8 is supported")
+    if any(opening.startswith(start) for opening in (_XML, _MARK, *_UTF_16)):
+        return None
+    if not start.startswith(_XML) or start[5] not in WHITESPACE:
         return start
-
-
-def end_of_first_tag(whole: bytes) -> int:
-    """Where the first tag of whole tags ends; all of them where CDATA comes before it."""
-    found = _first_tag(whole)
-    return found.end() if found else len(whole)
+    if b"?>" not in start and len(start) < _LONGEST_DECLARATION:
+        return None
+    return _without_declaration(start)
 
 
 def _without_declaration(data: bytes) -> bytes:
     found = _DECLARATION.match(data)
     if found is None:
         raise StreamError("not-well-formed", "The XML declaration is not well-formed")
-    if (found[3] or b"utf-8").lower() != b"utf-8":
+    if found[2] != b"1.0":
+        raise StreamError("restricted-xml", "Only version 1.0 of XML is supported")
+    if (found[4] or b"utf-8").lower() != b"utf-8":
         raise StreamError("unsupported-encoding", "Only UTF-8 is supported")
     return data[found.end() :]
-
-
-def _checked(data: bytes) -> bytes:
-    """Strict UTF-8 (CVE-2022-25235: expat once let malformed tails through)."""
-    if not data.isascii():
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError:
-            raise StreamError("bad-format", "The bytes are not UTF-8") from None
-    return data

@@ -8,12 +8,10 @@ remembers every name it has ever seen.
 
 from __future__ import annotations
 
-from collections import deque
-
 from xmppd.core import ns
 from xmppd.core.errors import StreamError
-from xmppd.xml.gate import Gate, end_of_first_tag
-from xmppd.xml.parser import Header, Item, Limits, XMLParser, standard_header
+from xmppd.xml.gate import WHITESPACE, Gate
+from xmppd.xml.parser import Header, Item, Limits, XMLParser, beyond, standard_header
 
 __all__ = ["ParserPool", "StreamReader"]
 
@@ -24,40 +22,51 @@ class ParserPool:
     :param limits: the bounds of what the streams may send.
     :param keep: how many idle parsers are kept.
     :param wear: bytes after which a parser is thrown away.
+    :param names: how many different names of elements and attributes after which it is thrown away.
     """
 
-    def __init__(self, limits: Limits, *, keep: int = 8, wear: int = 4 << 20) -> None:
+    def __init__(self, limits: Limits, *, keep: int = 8, wear: int = 4 << 20, names: int = 4096) -> None:
         self.limits = limits
         self.header = standard_header(ns.CLIENT)
-        self._keep, self._wear = keep, wear
+        self._keep, self._wear, self._names = keep, wear, names
         self._idle: list[XMLParser] = []
 
+    def adopt(self, header: Header) -> Header:
+        """The pool's own header if that means the same, else `header`."""
+        return self.header if header.is_standard and header.content == self.header.content else header
+
     def take(self, header: Header) -> XMLParser:
-        """A parser that stands behind such a header."""
-        if header.prefixes == self.header.prefixes:
-            return self._idle.pop() if self._idle else XMLParser(self.header, limits=self.limits)
+        """A parser that stands behind a header that `adopt` gave."""
+        if header is self.header and self._idle:
+            return self._idle.pop()
         return XMLParser(header, limits=self.limits)
 
-    def give_back(self, parser: XMLParser, header: Header) -> None:
+    def give_back(self, parser: XMLParser) -> None:
         """Take back a parser that is at rest."""
         if (
-            header.prefixes == self.header.prefixes
+            parser.header is self.header
             and parser.fed < self._wear
+            and parser.names < self._names
             and len(self._idle) < self._keep
         ):
             self._idle.append(parser)
+        else:
+            parser.close()
 
 
 class StreamReader:
     """Bytes in, items out, one after the other, whatever the chunks.
 
-    Until `settle` is called each item is parsed only when it is asked for, because it may change what the
-    following bytes are: after STARTTLS they must not exist, after SASL they are a new stream.
+    Until `settle` is called each item is read only when it is asked for, because it may change what the
+    following bytes are: after STARTTLS they must not exist, after SASL they are a new stream.  What is
+    pushed before is kept as it is, without bound: who does not ask for items must not push on.
+
+    Nothing comes behind the end of the stream, and nothing behind an error.
 
     :param limits: bounds until `settle`.
     """
 
-    __slots__ = ("_error", "_gate", "_header", "_items", "_parser", "_pool", "_todo", "limits")
+    __slots__ = ("_error", "_gate", "_header", "_items", "_over", "_parser", "_pool", "_raw", "limits")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -65,55 +74,52 @@ class StreamReader:
         self._header: Header | None = None
         self._parser: XMLParser | None = None
         self._pool: ParserPool | None = None
-        self._items: deque[Item] = deque()
-        self._todo = b""
+        #: The last one is the next one.
+        self._items: list[Item] = []
+        self._raw = bytearray()
         self._error: StreamError | None = None
+        self._over = False
 
     @property
     def waiting(self) -> bool:
-        """Whether `next` has something to give without further bytes."""
-        return bool(self._items or self._todo or self._error)
+        """Whether `next` may have something to give without further bytes."""
+        return bool(self._items or self._raw or self._error)
 
     def restart(self) -> None:
         """A new stream begins with the next byte (after SASL)."""
-        rest = self._todo + self._gate.drain()
-        self._gate, self._parser, self._header = Gate(), None, None
+        rest = self._gate.drain() + self._raw
+        self._stop()
         self._items.clear()
-        self._todo = b""
-        if rest:
-            self.push(rest)
+        self._error, self._over = None, False
+        self._header = self._pool = None
+        self._gate = Gate()
+        self._raw += rest
 
     def leftover(self) -> bool:
-        """Whether there are bytes behind the last item, a lone newline or blank aside."""
-        return bool(self._items or self._todo.strip() or self._error or self._gate.held)
+        """Whether there are bytes behind the last item, white space aside."""
+        return bool(self._items or self._error or self._gate.kept or self._raw.strip(WHITESPACE))
 
     def settle(self, pool: ParserPool) -> None:
-        """Nothing changes any more what bytes mean: parse whole chunks, with the pool's parsers and limits."""
+        """Nothing changes any more what bytes mean: read whole chunks, with the pool's parsers and limits."""
         self._pool, self.limits = pool, pool.limits
-        if self._parser is not None:
-            self._parser.limit(pool.limits)
-        if self._todo:
-            todo, self._todo = self._todo, b""
-            self._parse(todo)
-            self._rest()
+        if self._over:
+            return
+        rest = self._parser.drain() if self._parser is not None else b""
+        rest += self._gate.drain() + self._raw
+        self._stop()
+        if self._header is not None:
+            self._header = pool.adopt(self._header)
+        self._gate = Gate(at_start=self._header is None)
+        self._read(rest)
 
     def push(self, data: bytes) -> None:
         """Take bytes from the transport.  What is wrong with them is raised by `next`, in its turn."""
-        if self._error is not None:
+        if self._over:
             return
-        try:
-            whole = self._gate.feed(data)
-            self._bound()
-        except StreamError as problem:
-            self._error = problem
-            return
-        if not whole:
-            self._rest()
-        elif self._pool is None:
-            self._todo += whole
+        if self._pool is None:
+            self._raw += data
         else:
-            self._parse(whole)
-            self._rest()
+            self._read(data)
 
     def next(self) -> Item | None:
         """The next item, or None until more bytes come.
@@ -121,55 +127,91 @@ class StreamReader:
         :raises StreamError: the bytes that follow are wrong.
         """
         if self._items:
-            return self._items.popleft()
-        while self._todo and not self._items and self._error is None:
-            end = end_of_first_tag(self._todo)
-            tag, self._todo = self._todo[:end], self._todo[end:]
-            self._parse(tag)
+            return self._items.pop()
+        raw = self._raw
+        while raw and not self._items:
+            # To the next place where a tag may end, and not a byte further.
+            end = raw.find(b">") + 1 or len(raw)
+            piece = bytes(raw[:end])
+            del raw[:end]
+            self._read(piece)
         if self._items:
-            return self._items.popleft()
+            return self._items.pop()
         if self._error is not None:
             raise self._error
         return None
 
-    # -- parsing
+    # -- reading
 
-    def _parse(self, whole: bytes) -> None:
+    def _read(self, data: bytes) -> None:
+        items: list[Item] = []
         try:
-            self._ready().feed(whole, self._arrived)
-            self._bound()
+            self._parse(data, items)
         except StreamError as problem:
             self._error = problem
-            self._parser, self._todo = None, b""
+            self._finish()
+        items.reverse()
+        self._items = items + self._items if self._items else items
 
-    def _ready(self) -> XMLParser:
-        if self._parser is None:
-            if self._header is None or self._pool is None:
-                self._parser = XMLParser(self._header, limits=self.limits)
-            else:
-                self._parser = self._pool.take(self._header)
-        return self._parser
-
-    def _arrived(self, item: Item) -> None:
-        if isinstance(item, Header):
-            self._header = item
-        self._items.append(item)
-
-    def _rest(self) -> None:
-        """At rest keep neither parser nor whitespace."""
-        parser = self._parser
-        if parser is not None:
-            if not parser.at_rest:
+    def _parse(self, data: bytes, items: list[Item]) -> None:
+        gate, parser = self._gate, self._parser
+        whole = gate.feed(data)
+        if whole:
+            if parser is None:
+                parser = self._parser = self._new_parser()
+            parser.feed(whole, items)
+            if parser.ended:
+                self._finish()
                 return
-            if self._pool is not None and self._header is not None:
-                self._pool.give_back(parser, self._header)
-                self._parser = None
-        if self._header is not None and self._gate.held:
-            self._gate.drop_whitespace()
+            if self._header is None:
+                self._met(parser.header)
+        if gate.problem is not None:
+            raise gate.problem
+        if gate.kept:
+            self._check_kept()
+        if parser is not None and parser.at_rest:
+            self._rest(parser)
 
-    def _bound(self) -> None:
-        open_bytes = self._parser.open_bytes if self._parser is not None else 0
-        if self._gate.held + open_bytes > self.limits.stanza_bytes:
-            raise StreamError(
-                "policy-violation", f"A stanza may have {self.limits.stanza_bytes} bytes here (stanza_bytes)"
-            )
+    def _new_parser(self) -> XMLParser:
+        if self._header is None or self._pool is None:
+            return XMLParser(self._header, limits=self.limits)
+        return self._pool.take(self._header)
+
+    def _met(self, header: Header | None) -> None:
+        """The stream has begun."""
+        self._header = self._pool.adopt(header) if self._pool is not None and header is not None else header
+
+    def _check_kept(self) -> None:
+        """Bound what waits for the end of its tag; between stanzas forget white space and refuse text."""
+        gate, parser = self._gate, self._parser
+        size = 0
+        if parser is not None and not parser.at_rest:
+            size = parser.open_bytes
+        else:
+            gate.trim()
+            if gate.holds_text:
+                condition = "bad-format" if self._header is not None else "not-well-formed"
+                raise StreamError(condition, "Text outside of stanzas")
+        if size + len(gate.kept) > self.limits.stanza_bytes:
+            raise beyond("stanza_bytes", self.limits)
+
+    def _rest(self, parser: XMLParser) -> None:
+        """A stream between stanzas keeps no parser."""
+        if self._pool is not None:
+            self._pool.give_back(parser)
+            self._parser = None
+        elif not self._raw:
+            parser.close()
+            self._parser = None
+
+    def _finish(self) -> None:
+        """Nothing more will come out."""
+        self._over = True
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._parser is not None:
+            self._parser.close()
+            self._parser = None
+        self._gate.drain()
+        self._raw.clear()

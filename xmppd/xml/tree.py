@@ -46,8 +46,8 @@ class _Builder:
         if self.stack:
             node.parent = self.stack[-1]
             self.stack[-1].children.append(node)
-        else:
-            self.root = self.root or node
+        elif self.root is None:
+            self.root = node
         self.stack.append(node)
 
     def end(self, _name: str) -> None:
@@ -65,7 +65,11 @@ class _Builder:
 
 
 def parse_within(header: bytes, xml: bytes) -> Element:
-    """The tree of an element that stands behind `header` (start tag of its stream)."""
+    """The tree of an element that stands behind `header` (start tag of its stream).
+
+    :raises expat.ExpatError: not well-formed.
+    :raises ValueError: not one whole element.
+    """
     builder = _Builder(skip=1 if header else 0)
     parser = expat.ParserCreate("UTF-8", SEPARATOR)
     parser.buffer_text = True
@@ -73,8 +77,8 @@ def parse_within(header: bytes, xml: bytes) -> Element:
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.text
     parser.Parse(header + xml, not header)
-    if builder.root is None:
-        raise ValueError("no element")
+    if builder.root is None or builder.stack:
+        raise ValueError("not one whole element")
     return builder.root
 
 
@@ -104,24 +108,33 @@ def child(source: Stanza, namespace: str, name: str) -> Element | None:
 # -- writing
 
 
+def _namespace(node: Element, around: str) -> str:
+    """The namespace of an element; None means "that of the element around it" in domish trees."""
+    return around if node.uri is None else str(node.uri)
+
+
 def _attributes(node: Element) -> Iterator[str]:
     number = 0
     for key, value in node.attributes.items():
-        if isinstance(key, tuple) and key[0]:
-            uri, name = key
-            if uri == ns.XML:
-                yield f" xml:{name}='{escape_attribute(value)}'"
-                continue
-            yield f"{declaration(f'n{number}', uri)} n{number}:{name}='{escape_attribute(value)}'"
+        uri, name = key if isinstance(key, tuple) else ("", key)
+        if uri == ns.XML:
+            name = f"xml:{name}"
+        elif uri:
+            yield declaration(f"n{number}", uri)
+            name = f"n{number}:{name}"
             number += 1
-        else:
-            name = key[1] if isinstance(key, tuple) else key
-            yield f" {name}='{escape_attribute(value)}'"
+        yield f" {name}='{escape_attribute(value)}'"
 
 
-def _start_tag(node: Element, inherited: str) -> str:
-    declared = "" if (node.uri or "") == inherited else declaration("", node.uri or "")
-    return f"<{node.name}{declared}{''.join(_attributes(node))}"
+def _opening(node: Element, namespace: str, around: str) -> tuple[str, str, str]:
+    """How an element begins: its name as written, its start tag so far, the default namespace inside."""
+    if namespace == ns.XML:
+        # No document may make this one the default or declare it under another prefix.
+        name, declared, inside = f"xml:{node.name}", "", around
+    else:
+        name, inside = node.name, namespace
+        declared = "" if namespace == around else declaration("", namespace)
+    return name, f"<{name}{declared}{''.join(_attributes(node))}", inside
 
 
 def write(node: Element, inherited: str = "") -> bytes:
@@ -138,13 +151,13 @@ def write(node: Element, inherited: str = "") -> bytes:
             out.append(item)
             continue
         current, around = item
-        out.append(_start_tag(current, around))
+        name, start, inside = _opening(current, _namespace(current, around), around)
+        out.append(start)
         if not current.children:
             out.append("/>")
             continue
         out.append(">")
-        todo.append(f"</{current.name}>")
-        inside = current.uri or ""
+        todo.append(f"</{name}>")
         for part in reversed(current.children):
             todo.append((part, inside) if isinstance(part, Element) else escape_text(str(part)))
     return "".join(out).encode()
@@ -159,13 +172,14 @@ def _stanza_attribute(key: Any) -> str:
 def stanza(node: Element) -> Stanza:
     """A stanza in canonical form from a tree; text directly under it means nothing and is dropped.
 
-    The raw ``to`` and ``from`` stay among the attributes, as they do when bytes are parsed.
+    Whatever its content namespace is, inside the server it is called ``jabber:client``.  The raw ``to`` and
+    ``from`` stay among the attributes, as they do when bytes are parsed.
     """
-    content = node.uri or ""
+    content = _namespace(node, ns.CLIENT)
     attrs = {_stanza_attribute(key): value for key, value in node.attributes.items()}
-    parts = [
-        (part.uri or "", part.name, write(part, content))
-        for part in node.children
-        if isinstance(part, Element)
-    ]
+    parts = []
+    for part in node.children:
+        if isinstance(part, Element):
+            namespace = _namespace(part, content)
+            parts.append((ns.CLIENT if namespace == content else namespace, part.name, write(part, content)))
     return Stanza(node.name, attrs).with_children(parts)
