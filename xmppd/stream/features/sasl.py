@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import deferLater
 
 from xmppd.auth import mechanisms
+from xmppd.auth.anonymous import AnonymousExchange
 from xmppd.auth.channel_binding import bindings
 from xmppd.auth.offer import Offer
 from xmppd.auth.sasl import (
@@ -111,7 +112,7 @@ async def _step(stream: ClientStream, data: bytes | None) -> None:
         text = encode_base64(outcome.data)
         stream.write(f"<challenge xmlns='{ns.SASL}'>{text}</challenge>".encode())
     else:
-        await _succeed(stream, outcome, guest=exchange.local == "")
+        await _succeed(stream, outcome, guest=isinstance(exchange, AnonymousExchange))
 
 
 async def _succeed(stream: ClientStream, success: Success, *, guest: bool) -> None:
