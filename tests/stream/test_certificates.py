@@ -41,6 +41,14 @@ class FindTests(FolderTestCase):
         pair[1].touch()
         self.assertEqual(find_certificate(self.certs, "b.example"), CertificateFiles(*pair))
 
+    def test_issued_goes_before_made(self) -> None:
+        """A certificate of Let's Encrypt replaces the one that was made at the first start."""
+        self.assertEqual(ensure_self_signed(self.certs, "a").certificate, self.certs / "a.crt")
+        (self.certs / "a").mkdir()
+        for name in ("fullchain.pem", "privkey.pem"):
+            (self.certs / "a" / name).touch()
+        self.assertEqual(ensure_self_signed(self.certs, "a").key, self.certs / "a" / "privkey.pem")
+
     def test_international_name(self) -> None:
         """A domain of U-labels is found by its A-labels as well."""
         files = save(self.certs, "xn--bcher-kva.example", issue(["xn--bcher-kva.example"]))

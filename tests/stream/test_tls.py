@@ -238,6 +238,13 @@ class ReloadTests(ContextsTestCase):
         self.assertEqual(self.connect(None).names, ["a.example", "new.example"])
         before.talk(b"still here")
 
+    def test_other_files(self) -> None:
+        """The files of a domain can be others than at the start."""
+        (self.certs / "new").mkdir()
+        files = save(self.certs / "new", "a.example", issue(["a.example", "new.example"]))
+        self.assertEqual(self.contexts.reload({"a.example": files}), [])
+        self.assertEqual(self.connect("a.example").names, ["a.example", "new.example"])
+
     def test_broken_certificate(self) -> None:
         """A certificate that cannot be used leaves the old one in place; the others are loaded."""
         self.files["a.example"].key.write_text("nonsense")

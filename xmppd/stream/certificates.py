@@ -51,8 +51,9 @@ class CertificateError(Exception):
 def find_certificate(certs: Path, domain: str) -> CertificateFiles | None:
     """Find the certificate of a domain.
 
-    It is ``DOMAIN.crt`` with ``DOMAIN.key``, or ``DOMAIN/fullchain.pem`` with ``DOMAIN/privkey.pem`` as Let's
-    Encrypt has them; the first pair of which both are there counts.
+    It is ``DOMAIN/fullchain.pem`` with ``DOMAIN/privkey.pem``, as Let's Encrypt has them, or ``DOMAIN.crt``
+    with ``DOMAIN.key``; the first pair of which both are there counts. So one that was issued goes before
+    one that was made here.
 
     :param domain: a name or an IP address, as :func:`xmppd.core.jid.prepare_domain` gives it.
     :raises CertificateError: if the folder cannot be looked into.
@@ -60,8 +61,8 @@ def find_certificate(certs: Path, domain: str) -> CertificateFiles | None:
     name = ascii_name(domain)
     for each in (domain, name):
         for pair in (
-            CertificateFiles(certs / f"{each}.crt", certs / f"{each}.key"),
             CertificateFiles(certs / each / "fullchain.pem", certs / each / "privkey.pem"),
+            CertificateFiles(certs / f"{each}.crt", certs / f"{each}.key"),
         ):
             if _exists(pair.certificate) and _exists(pair.key):
                 return pair

@@ -44,11 +44,14 @@ class TLSContexts:
         self.starttls = _ConnectionCreator(self, direct=False)
         self.direct = _ConnectionCreator(self, direct=True)
 
-    def reload(self) -> list[str]:
+    def reload(self, certificates: Mapping[str, CertificateFiles] | None = None) -> list[str]:
         """Load all certificates anew, for new connections only.
 
+        :param certificates: where they are now, if that may have changed, for the same domains.
         :returns: one line for each domain whose certificate cannot be used; it keeps the one it had.
         """
+        if certificates is not None:
+            self._certificates.update(certificates)
         problems = []
         for domain, files in self._certificates.items():
             try:
