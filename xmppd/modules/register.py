@@ -15,10 +15,7 @@ from xmppd.core.module import IqRequest, Module, Payload, Xep, iq
 from xmppd.core.stanza import escape_text
 from xmppd.xml import tree
 
-__all__ = ["STREAM_FEATURE", "Options", "Register", "Registrar"]
-
-#: Offered before authentication where strangers may register.
-STREAM_FEATURE: Final = f"<register xmlns='{ns.REGISTER_FEATURE}'/>".encode()
+__all__ = ["Options", "Register", "Registrar"]
 
 #: Refused attempts that are allowed for each account that may be made: names that are taken, bad passwords.
 ATTEMPTS: Final = 10
