@@ -62,7 +62,7 @@ class UnitTests(SynchronousTestCase):
             self.assertEqual(self.verify(analyze), (0, ""))
 
     def verify(self, analyze: str) -> tuple[int, str]:
-        """Let systemd read the unit. The server is not where the unit has it; any program will do for that."""
+        """Let systemd read the unit, with a program that is installed in the place of the server."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "xmppd.service"
             path.write_text(self.text.replace(self.program, "/bin/true"), encoding="utf-8")
@@ -81,7 +81,7 @@ class UnitTests(SynchronousTestCase):
         self.assertEqual(self.program, "/opt/xmppd/bin/xmppd")
 
     def test_no_memory_protection(self) -> None:
-        """Under MemoryDenyWriteExecute the server could not start: cffi makes its callbacks in such memory."""
+        """With MemoryDenyWriteExecute no server starts: cffi makes its callbacks in such memory."""
         self.assertNotIn("MemoryDenyWriteExecute", self.unit["Service"])
 
 
