@@ -55,14 +55,14 @@ class RosterChanges:
         if most is not None and item.jid.text not in roster.items and len(roster.items) >= most:
             raise StanzaError("policy-violation", f"A roster may have {most} contacts here (roster_items)")
         roster.put(item)
-        self._write(roster, item.jid, ticket, store.upsert, stored_item(item))
         self._push(roster, item_element(item))
+        self._write(roster, item.jid, ticket, store.upsert, stored_item(item))
 
     def remove(self, roster: Roster, contact: JID, ticket: Ticket) -> None:
         """Take a contact out."""
         roster.remove(contact)
-        self._write(roster, contact, ticket, remove_contact, contact.text)
         self._push(roster, removal_element(contact))
+        self._write(roster, contact, ticket, remove_contact, contact.text)
 
     def set_state(self, roster: Roster, contact: JID, state: int, ticket: Ticket) -> None:
         """Change how the subscription of a contact stands; a request that this answers is forgotten.

@@ -54,7 +54,7 @@ class Saved:
 
     async def wait(self) -> None:
         """Wait for what holds it."""
-        if self._open:
+        if self._open or self.done.called:
             await self.done
 
     def hold(self) -> None:
