@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Any, Final, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from twisted.application.service import Service
 from twisted.internet import endpoints
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python import usage
 from twisted.python.failure import Failure
 
@@ -23,13 +22,11 @@ from xmppd.server import Server, StreamFactory
 from xmppd.storage.errors import StorageError
 from xmppd.stream.certificates import CertificateError, CertificateFiles, ensure_self_signed
 from xmppd.stream.tls import TLSContexts
+from xmppd.stream.transport import TLSFactory, tune
 
 __all__ = ["Options", "XmppdService", "main", "makeService"]
 
 _log = Logger()
-
-#: Connections that a listener accepts in one turn of the reactor, so that others get theirs.
-ACCEPTS: Final = 64
 
 
 class Options(usage.Options):
@@ -126,7 +123,7 @@ class XmppdService(Service):
         for endpoint in config.listen.endpoints():
             factory: Any = StreamFactory(self._server.services, direct=endpoint.direct_tls)
             if endpoint.direct_tls:
-                factory = TLSMemoryBIOFactory(cast(Any, tls.direct), False, factory)
+                factory = TLSFactory(cast(Any, tls.direct), False, factory)
             self._listen(endpoint, factory)
 
     def _listen(self, endpoint: Any, factory: Any) -> None:
@@ -156,7 +153,7 @@ class XmppdService(Service):
         self._ports.append((None, admin_socket))
         for endpoint, port in self._ports:
             if endpoint is not None:
-                port.numberAccepts = ACCEPTS
+                tune(port)
                 port.startReading()
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         self._introduce()

@@ -119,11 +119,11 @@ class Router(Protocol):
 class Database(Protocol):
     """The door to the stores (see `xmppd.storage.database`)."""
 
-    async def read(self, name: str, function: Callable[..., T], *args: Any) -> T:
+    async def read(self, name: str, function: Callable[..., T], /, *args: Any) -> T:
         """Run `function(cursor, *args)` in a reading transaction."""
         ...
 
-    async def write(self, name: str, function: Callable[..., T], *args: Any) -> T:
+    async def write(self, name: str, function: Callable[..., T], /, *args: Any) -> T:
         """Run `function(cursor, *args)` in the next group; done when it is durable."""
         ...
 
