@@ -1,0 +1,1 @@
+"""The load: a very cheap XMPP client, scenarios, and meters; it drives any server on this machine."""

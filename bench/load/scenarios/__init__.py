@@ -1,0 +1,16 @@
+"""All scenarios; importing this registers them."""
+
+from bench.load.scenarios import (
+    archive,
+    chat,
+    flood,
+    login,
+    memory,
+    neighbour,
+    ping,
+    prepare,
+    presence,
+    rooms,
+)
+
+__all__ = ["archive", "chat", "flood", "login", "memory", "neighbour", "ping", "prepare", "presence", "rooms"]

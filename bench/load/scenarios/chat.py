@@ -1,0 +1,79 @@
+"""Pairs of users in conversation."""
+
+from __future__ import annotations
+
+from bench.load.client import Client
+from bench.load.flow import BODY_END, Flow
+from bench.load.meter import Latencies
+from bench.load.registry import Result, scenario
+from bench.load.run import Run
+from bench.load.sinks import Counter
+
+__all__ = ["chat"]
+
+
+class Pairs:
+    """Accounts 2n write to accounts 2n+1; with carbons each has a second resource that listens."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.options = run, run.options
+        self.latencies = Latencies()
+        self.flows: list[Flow] = []
+        self.copies = 0
+
+    @property
+    def delivered(self) -> int:
+        return sum(flow.delivered for flow in self.flows)
+
+    @property
+    def flying(self) -> int:
+        return sum(len(flow.flying) for flow in self.flows)
+
+    async def login(self) -> None:
+        options = self.options
+        resources = ("r1", "r2") if options.carbons else ("r1",)
+        specs = [(index, resource) for index in range(2 * options.pairs) for resource in resources]
+        clients = await self.run.login_many(specs, smacks=bool(options.ack_every), carbons=options.carbons)
+        by_spec = dict(zip(specs, clients, strict=True))
+        for client in clients:
+            client.count(Counter(BODY_END, self._on_copy, self.run.on_error))
+        for index in range(0, 2 * options.pairs, 2):
+            self._pair(by_spec[index, "r1"], by_spec[index + 1, "r1"])
+
+    def _pair(self, sender: Client, receiver: Client) -> None:
+        options = self.options
+        flow = Flow(self.run, sender, receiver.jid, self.latencies, options.window, options.ack_every)
+        receiver.count(Counter(BODY_END, flow.on_delivery, self.run.on_error))
+        self.flows.append(flow)
+
+    def _on_copy(self, count: int) -> None:
+        self.copies += count
+
+    async def stop(self) -> int:
+        """Send no more; returns how many never arrived."""
+        for flow in self.flows:
+            flow.active = False
+        return await self.run.drain(lambda: self.flying)
+
+    def notes(self, lost: int) -> dict[str, float]:
+        notes: dict[str, float] = {"pairs": self.options.pairs, "window": self.options.window}
+        if lost:
+            notes["undelivered"] = lost
+        if self.options.carbons:
+            notes["copies_a_message"] = round((self.copies + self.delivered) / max(1, self.delivered), 2)
+        if self.options.ack_every:
+            notes["acks"] = sum(flow.sender.smacks.acks for flow in self.flows if flow.sender.smacks)
+        return notes
+
+
+@scenario("chat")
+async def chat(run: Run) -> Result:
+    """Pairs, each with --window messages in flight (unit: message)."""
+    pairs = Pairs(run)
+    await pairs.login()
+    for flow in pairs.flows:
+        flow.start()
+    meter, units = await run.window(pairs.latencies, lambda: pairs.delivered)
+    latency = pairs.latencies.report()
+    lost = await pairs.stop()
+    return {**meter.report(units, "message"), "latency_ms": latency, "notes": pairs.notes(lost)}
