@@ -20,6 +20,7 @@ __all__ = [
     "IqArriving",
     "IqSending",
     "MessageArriving",
+    "MessageRefused",
     "MessageSending",
     "PresenceArriving",
     "PresenceSending",
@@ -68,6 +69,17 @@ class MessageArriving:
         self.row: int | None = None
         self.kept = False
         self.delivered: list[Session] = []
+
+
+@dataclass(slots=True)
+class MessageRefused:
+    """The server itself refuses a message, and has just told the session that sent it.
+
+    :ivar stanza: the error.
+    """
+
+    stanza: Stanza
+    session: Session
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from xmppd.core.account import Account
 from xmppd.core.classify import is_carbon_eligible, is_room_private
 from xmppd.core.context import Session
 from xmppd.core.errors import StanzaError
-from xmppd.core.events import MessageArriving, MessageSending, PresenceSending
+from xmppd.core.events import MessageArriving, MessageRefused, MessageSending, PresenceSending
 from xmppd.core.hooks import Stage
 from xmppd.core.jid import JID
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq, on
@@ -86,23 +86,13 @@ class Carbons(Module):
     @on(MessageArriving, Stage.COPY)
     def arriving(self, event: MessageArriving) -> None:
         """Copies of what arrives, to those that did not get the original."""
-        sessions, delivered = event.account.sessions, event.delivered
-        if len(delivered) == len(sessions):
-            return
-        stanza, peer = event.stanza, event.stanza.sender
-        others = [
-            session
-            for session in sessions
-            if ENABLED.get(session) and session not in delivered and session.jid != peer
-        ]
-        if not others or peer is None:
-            return
-        private = _is_occupant(peer, sessions) or is_room_private(stanza, peer)
-        answered = stanza.type == "error" and _was_copied(event)
-        if answered and private:
-            others = _in_room(others, peer, _nick_of_first(delivered, peer))
-        if is_carbon_eligible(stanza, room_private=private, sent=False, answers_eligible=answered).yes:
-            _copy("received", stanza, event.account, others)
+        if len(event.delivered) != len(event.account.sessions):
+            _copy_received(event.stanza, event.account, event.delivered)
+
+    @on(MessageRefused, Stage.COPY)
+    def refused(self, event: MessageRefused) -> None:
+        """Copies of the server's own errors, as of all others that answer what was copied."""
+        _copy_received(event.stanza, event.session.account, (event.session,))
 
     # -- rooms
 
@@ -155,6 +145,23 @@ def _with_id(event: MessageSending) -> Stanza:
     return event.stanza.adding(ns.STANZA_ID, "stanza-id", xml.encode())
 
 
+def _copy_received(stanza: Stanza, account: Account, delivered: Sequence[Session]) -> None:
+    sessions, peer = account.sessions, stanza.sender
+    others = [
+        session
+        for session in sessions
+        if ENABLED.get(session) and session not in delivered and session.jid != peer
+    ]
+    if not others or peer is None:
+        return
+    private = _is_occupant(peer, sessions) or is_room_private(stanza, peer)
+    answered = stanza.type == "error" and _was_copied(stanza, sessions)
+    if answered and private:
+        others = _in_room(others, peer, _nick_of_first(delivered, peer))
+    if is_carbon_eligible(stanza, room_private=private, sent=False, answers_eligible=answered).yes:
+        _copy("received", stanza, account, others)
+
+
 # -- errors that answer what was copied
 
 
@@ -171,12 +178,11 @@ def _remember(event: MessageSending) -> None:
         del copied[next(iter(copied))]
 
 
-def _was_copied(event: MessageArriving) -> bool:
-    stanza = event.stanza
+def _was_copied(stanza: Stanza, sessions: Sequence[Session]) -> bool:
     if stanza.sender is None or stanza.id is None:
         return False
     key = (stanza.sender.bare.text, stanza.id)
-    return any(session.jid == stanza.to and key in COPIED.get(session) for session in event.account.sessions)
+    return any(session.jid == stanza.to and key in COPIED.get(session) for session in sessions)
 
 
 # -- rooms

@@ -17,6 +17,7 @@ from xmppd.core.events import (
     IqArriving,
     IqSending,
     MessageArriving,
+    MessageRefused,
     MessageSending,
     PresenceArriving,
     PresenceSending,
@@ -276,12 +277,14 @@ class LocalRouter:
             self._give(replies.error(stanza, problem))
 
     def _give(self, answer: Stanza) -> None:
-        """An answer goes back to exactly the resource that asked; nothing is hooked to that."""
+        """An answer goes back to exactly the resource that asked; copies are all that is hooked to that."""
         to = answer.to
         assert to is not None
         session = self._registry.session(to)
         if session is not None:
             session.send(answer)
+            if answer.kind == "message":
+                self._domains[to.domain].hooks.run(MessageRefused(answer, session))
         elif to.domain in self._domains and not to.local:
             _log.debug("an answer for {to}, who is not there", to=to.text)
         elif to.domain not in self._domains:
