@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from tests.postgres import server
 from xmppd.storage.archive import ArchiveRow
 from xmppd.storage.database import Database, dialect_of
 from xmppd.storage.dialect import Dialect
@@ -26,7 +28,24 @@ class OnSQLite:
         return f"sqlite:{Path(self.mktemp()).absolute()}"
 
 
-PLACES = [OnSQLite]
+class OnPostgreSQL:
+    """Makes databases in the server that the tests share."""
+
+    label = "OnPostgreSQL"
+
+    def make_url(self) -> str:
+        """The address of a new database."""
+        return server().make_url()
+
+
+PLACES = (OnSQLite, OnPostgreSQL)
+
+
+def examples(number: int) -> settings:
+    """So many examples of a property, on each database (which hypothesis takes for a mistake)."""
+    return settings(
+        max_examples=number, deadline=None, suppress_health_check=[HealthCheck.differing_executors]
+    )
 
 
 def on_each_database(case: type) -> type:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.storage.base import BlockingStore, message, on_each_database
+from tests.storage.base import BlockingStore, examples, message, on_each_database
 from xmppd.storage import accounts, archive, marks
 from xmppd.storage.archive import TOMBSTONE, ArchiveRow, Expired, Page, Query, Usage
 from xmppd.storage.marks import Mark
@@ -114,7 +114,7 @@ class PageTests:
         with self.store.transaction() as cursor:
             return archive.page(cursor, self.account, query)
 
-    @settings(max_examples=300, deadline=None)
+    @examples(300)
     @given(ROWS, QUERIES)
     def test_page_is_what_looking_at_everything_finds(self, rows: dict[int, tuple], query: Query) -> None:
         made = self.fill(rows)
@@ -124,7 +124,7 @@ class PageTests:
         if query.limit == 0 or page.count is not None:
             self.assertEqual(page.count, size)
 
-    @settings(max_examples=60, deadline=None)
+    @examples(60)
     @given(ROWS, FILTERS, WITH, st.integers(1, 7), st.booleans())
     def test_paging_visits_everything_once(
         self, rows: dict[int, tuple], filters: dict, who: dict, limit: int, backwards: bool
@@ -142,7 +142,7 @@ class PageTests:
             after, before = (None, page.rows[0][0]) if backwards else (page.rows[-1][0], None)
         self.assertEqual(seen, naive_page(made, Query(**filters, **who, limit=1000))[0])
 
-    @settings(max_examples=60, deadline=None)
+    @examples(60)
     @given(ROWS, st.lists(SEQ, max_size=10))
     def test_which_ids_are_known(self, rows: dict[int, tuple], asked: list[int]) -> None:
         made = self.fill(rows)
@@ -152,7 +152,7 @@ class PageTests:
             for seq in asked[:2]:
                 self.assertEqual(archive.exists(cursor, self.account, seq), seq in history)
 
-    @settings(max_examples=60, deadline=None)
+    @examples(60)
     @given(ROWS)
     def test_bounds(self, rows: dict[int, tuple]) -> None:
         history = [row.seq for row in self.fill(rows) if row.history]

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.storage.base import BlockingStore, on_each_database
+from tests.storage.base import BlockingStore, examples, on_each_database
 from xmppd.storage import accounts, roster
 from xmppd.storage.roster import Request, RosterItem
 
@@ -86,7 +86,7 @@ class RosterTests:
             self.assertEqual([i.jid for i in roster.changes_since(cursor, self.account, 4)], ["c"])
             self.assertEqual(roster.prune(cursor, self.account, keep=1), 0)
 
-    @settings(max_examples=60, deadline=None)
+    @examples(60)
     @given(CHANGES, st.integers(0, 30))
     def test_changes_bring_every_known_version_up_to_date(
         self, changes: list[tuple[str, str]], since: int

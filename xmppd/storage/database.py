@@ -50,9 +50,14 @@ class Connection:
         self._pool = pool
         self.raw = pool.connect()
 
-    def forget(self) -> None:
-        """Close it; the next function of this thread gets a new one."""
+    def renew(self) -> bool:
+        """Close it and make another; False if that is not possible now (then the next function will try)."""
         self._pool.disconnect(self.raw)
+        try:
+            self.raw = self._pool.connect()
+        except Exception:
+            return False
+        return True
 
     def commit(self) -> None:
         """See above."""
@@ -194,15 +199,19 @@ class Database:
     ) -> tuple[T, float]:
         began = time.perf_counter()
         try:
-            self.dialect.begin_read(connection.raw)
-            result = function(self.dialect.cursor(connection.raw), *args, **keywords)
+            result = self._read_once(connection, function, args, keywords)
         except Exception as error:
-            self.dialect.rollback(connection.raw)
-            if self.dialect.must_reopen(connection.raw, error):
-                connection.forget()
-            raise
-        self.dialect.rollback(connection.raw)
+            if not (self.dialect.must_reopen(connection.raw, error) and connection.renew()):
+                raise
+            result = self._read_once(connection, function, args, keywords)
         return result, time.perf_counter() - began
+
+    def _read_once(self, connection: Connection, function: Callable[..., T], args: Any, keywords: Any) -> T:
+        try:
+            self.dialect.begin_read(connection.raw)
+            return function(self.dialect.cursor(connection.raw), *args, **keywords)
+        finally:
+            self.dialect.rollback(connection.raw)
 
     def _took(self, name: str, seconds: float) -> None:
         timing = self.timings.setdefault(name, Timing())
@@ -285,9 +294,10 @@ class Database:
         return outcome
 
     def _run_group(self, connection: Connection, units: list[Unit | Write]) -> Outcome:
+        """A connection that turns out to be lost (the server was restarted meanwhile) is not yet a fault."""
         outcome = Group(self.dialect, connection.raw, units).run()
-        if outcome.reopen:
-            connection.forget()
+        if outcome.reopen and connection.renew() and outcome.ticket is None:
+            outcome = Group(self.dialect, connection.raw, units).run()
         return outcome
 
     async def was_committed(self, ticket: str) -> bool | Exception:

@@ -160,7 +160,7 @@ class SQLite(Dialect):
 
     def must_reopen(self, connection: Any, error: BaseException) -> bool:
         """After what may be the connection's own trouble."""
-        return primary_code(error) not in TRANSIENT and not isinstance(error, FaultError)
+        return primary_code(error) in FAULTS - TRANSIENT
 
     def describe(self, error: BaseException) -> str:
         """SQLite's messages name tables and columns, never values."""

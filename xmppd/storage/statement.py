@@ -50,6 +50,7 @@ class Statement:
     :param sql: the statement for one row, with a `?` for each value.
     :param values: of an INSERT, the part of `sql` in parentheses that is repeated to insert several rows at
         once.
+    :param target: of an INSERT and nothing else, the table with the columns in parentheses.
     :param rank: in a group the rows of a lower rank are run first (between two units of `write`); rows of one
         statement keep their order. Deletes rank above inserts.
     :param newest_by: the positions in a row that say what it is about: only the newest row about the same is
@@ -62,11 +63,13 @@ class Statement:
         sql: str,
         *,
         values: str = "",
+        target: str = "",
         rank: int = 0,
         newest_by: tuple[int, ...] = (),
         weight: int | None = None,
     ) -> None:
         self.sql = sql
+        self.target = target
         self.rank = rank
         self.weight = weight
         self._values = values
@@ -87,9 +90,15 @@ class Statement:
         """An INSERT; `tail` is what follows the values (ON CONFLICT), `weight` the column that counts as
         size."""
         values = f"({', '.join('?' for _ in columns)})"
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values} {tail}".strip()
-        position = None if weight is None else columns.index(weight)
-        return cls(sql, values=values, rank=rank, newest_by=newest_by, weight=position)
+        target = f"{table} ({', '.join(columns)})"
+        return cls(
+            f"INSERT INTO {target} VALUES {values} {tail}".strip(),
+            values=values,
+            target="" if tail else target,
+            rank=rank,
+            newest_by=newest_by,
+            weight=None if weight is None else columns.index(weight),
+        )
 
     @property
     def is_insert(self) -> bool:

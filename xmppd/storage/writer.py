@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -23,7 +24,7 @@ PROBE_BYTES = 64 * 1024
 
 def probe(cursor: Cursor) -> None:
     """Find out whether there is room to write, where a faulted writer has nothing else to try it with."""
-    cursor.execute("INSERT INTO meta (name, value) VALUES ('probe', ?)", ("x" * PROBE_BYTES,))
+    cursor.execute("INSERT INTO meta (name, value) VALUES ('probe', ?)", (token_hex(PROBE_BYTES // 2),))
     cursor.execute("DELETE FROM meta WHERE name = 'probe'")
 
 

@@ -1,0 +1,243 @@
+"""What only PostgreSQL does: a server that stops and comes back, and commits that nobody confirmed."""
+
+import signal
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+from psycopg import errors
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.postgres import PostgreSQLServer, server
+from tests.storage.base import BlockingStore, Noted, OnPostgreSQL, StorageTestCase, message
+from tests.storage.test_database import seqs
+from tests.storage.test_writer import NotedEvents
+from xmppd.storage import meta
+from xmppd.storage.archive import APPEND
+from xmppd.storage.database import Database, dialect_of
+from xmppd.storage.errors import FaultError, RefusedError
+from xmppd.storage.postgresql import PostgreSQL, placeholders
+
+
+def sleep(seconds: float) -> Deferred[None]:
+    return deferLater(reactor, seconds)
+
+
+async def wait_for(database: Database, *, faulted: bool) -> None:
+    while database.faulted is not faulted:
+        await sleep(0.01)
+
+
+class SpellingTests(SynchronousTestCase):
+    def test_parameters(self) -> None:
+        self.assertEqual(placeholders("SELECT ? WHERE x % 2 = ?"), "SELECT %s WHERE x %% 2 = %s")
+
+    def test_what_is_a_fault_and_what_is_a_mistake(self) -> None:
+        dialect = PostgreSQL("postgresql://")
+        faults = [
+            errors.DiskFull(),
+            errors.AdminShutdown(),
+            errors.TooManyConnections(),
+            errors.ReadOnlySqlTransaction(),
+            errors.DeadlockDetected(),
+            errors.LockNotAvailable(),
+            errors.DataCorrupted(),
+            psycopg.OperationalError("connection refused"),
+            psycopg.InterfaceError("the connection is closed"),
+            FaultError("ours"),
+        ]
+        mistakes = [
+            errors.UniqueViolation(),
+            errors.NumericValueOutOfRange(),
+            errors.UndefinedTable(),
+            errors.ProgramLimitExceeded(),
+            psycopg.DataError("NUL"),
+            ValueError(),
+        ]
+        self.assertEqual([dialect.is_fault(error) for error in faults], [True] * len(faults))
+        self.assertEqual([dialect.is_fault(error) for error in mistakes], [False] * len(mistakes))
+
+
+class StatementTests(OnPostgreSQL, StorageTestCase):
+    def test_error_names_the_constraint_and_no_value(self) -> None:
+        store = self.make_store()
+        texts = []
+        for row in (message(seq=1, peer=None), message(seq=1, kind=1 << 40), message(seq=1, peer="se\0cret")):
+            with self.assertRaises((psycopg.Error, ValueError)) as caught, store.transaction() as cursor:
+                cursor.execute(APPEND.sql, row._replace(stanza=b"secret", resource="secret"))
+            texts.append(str(store.dialect.translate(caught.exception)))
+        self.assertEqual(texts[0], "NotNullViolation 23502 archive peer")
+        self.assertEqual(texts[1], "NumericValueOutOfRange 22003")
+        self.assertNotIn("secret", texts[2])
+
+    async def test_unreachable_server_is_named_without_the_password(self) -> None:
+        url = "postgresql://juliet:balcony@127.0.0.1:1/verona"
+        error = await self.assertFailure(Deferred.fromCoroutine(Database(reactor, url).open()), FaultError)
+        self.assertIn("127.0.0.1", str(error))
+        self.assertNotIn("balcony", str(error))
+
+
+class TicketTests(OnPostgreSQL, StorageTestCase):
+    """What became of a transaction is asked for by another connection."""
+
+    def setUp(self) -> None:
+        self.store = self.make_store()
+        self.dialect, self.connection = self.store.dialect, self.store.connection
+        self.other = psycopg.connect(server().url(), autocommit=True)
+        self.addCleanup(self.other.close)
+
+    def write_something(self) -> str:
+        self.dialect.begin_write(self.connection)
+        meta.put(self.dialect.cursor(self.connection), "a", "1")
+        ticket = self.dialect.ticket(self.connection)
+        assert ticket is not None
+        return ticket
+
+    def test_committed(self) -> None:
+        ticket = self.write_something()
+        self.dialect.commit(self.connection)
+        self.assertTrue(self.dialect.was_committed(self.other, ticket))
+
+    def test_rolled_back(self) -> None:
+        ticket = self.write_something()
+        self.dialect.rollback(self.connection)
+        self.assertFalse(self.dialect.was_committed(self.other, ticket))
+
+    def test_under_way(self) -> None:
+        ticket = self.write_something()
+        self.assertRaises(FaultError, self.dialect.was_committed, self.other, ticket)
+        self.dialect.rollback(self.connection)
+
+    def test_transaction_that_wrote_nothing_needs_none(self) -> None:
+        self.dialect.begin_write(self.connection)
+        self.assertIsNone(self.dialect.ticket(self.connection))
+        self.dialect.rollback(self.connection)
+
+
+class LostCommitTests(OnPostgreSQL, StorageTestCase):
+    """The connection is lost in a commit: the rows are stored once, whether it took place or not."""
+
+    async def lose_a_commit(self, *, took_place: bool) -> None:
+        database = await self.make_database()
+        observer, heard = NotedEvents(), []
+        database.observe(observer)
+        commit, lost = database.dialect.commit, []
+
+        def commit_and_lose(connection: Any) -> None:
+            if lost:
+                commit(connection)
+                return
+            lost.append(connection)
+            if took_place:
+                commit(connection)
+            connection.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+        with patch.object(database.dialect, "commit", commit_and_lose):
+            for seq in range(10):
+                database.append(APPEND, message(seq=seq), Noted(seq, heard))
+            writing = Deferred.fromCoroutine(database.write("put", meta.put, "a", "1"))
+            await wait_for(database, faulted=True)
+            self.assertEqual(heard, [])
+            await wait_for(database, faulted=False)
+        await writing
+        self.assertEqual(heard, list(range(10)))
+        self.assertEqual(await database.read("seqs", seqs), list(range(10)))
+        self.assertEqual(observer.events, ["fault", "healthy"])
+        self.assertEqual(database.counters.failures, 0)
+
+    async def test_it_took_place(self) -> None:
+        await self.lose_a_commit(took_place=True)
+
+    async def test_it_did_not_take_place(self) -> None:
+        await self.lose_a_commit(took_place=False)
+
+
+class StoppedServerTests(StorageTestCase):
+    """A server of its own, to stop and start."""
+
+    def setUp(self) -> None:
+        self.server = PostgreSQLServer()
+        self.addCleanup(self.server.remove)
+        self.server.start()
+
+    async def test_writer_waits_for_the_server_and_goes_on(self) -> None:
+        for how in (signal.SIGINT, signal.SIGQUIT):
+            database = await self.make_database(self.server.make_url())
+            observer, heard = NotedEvents(), []
+            database.observe(observer)
+            database.append(APPEND, message(seq=1), Noted(1, heard))
+            self.assertEqual(await database.read("seqs", seqs), [1])
+            await deferToThread(self.server.stop, how)
+            for seq in (2, 3):
+                database.append(APPEND, message(seq=seq), Noted(seq, heard))
+            await wait_for(database, faulted=True)
+            await self.assertFailure(Deferred.fromCoroutine(database.read("seqs", seqs)), FaultError)
+            self.assertEqual(heard, [1])
+            await deferToThread(self.server.start)
+            await wait_for(database, faulted=False)
+            self.assertEqual(heard, [1, 2, 3])
+            self.assertEqual(await database.read("seqs", seqs), [1, 2, 3])
+            self.assertEqual((observer.events[0], observer.events[-1]), ("fault", "healthy"))
+            await database.close()
+
+    async def test_restart_while_nothing_is_to_do_is_not_even_noticed(self) -> None:
+        database = await self.make_database(self.server.make_url(), readers=1)
+        observer = NotedEvents()
+        database.observe(observer)
+        await database.write("put", meta.put, "a", "1")
+        self.assertEqual(await database.read("get", meta.get, "a"), "1")
+        await deferToThread(self.crash)
+        self.assertEqual(await database.read("get", meta.get, "a"), "1")
+        await database.write("put", meta.put, "a", "2")
+        self.assertEqual(await database.read("get", meta.get, "a"), "2")
+        self.assertEqual(observer.events, [])
+
+    async def test_nothing_that_was_reported_is_lost_when_the_server_crashes_under_load(self) -> None:
+        url = self.server.make_url()
+        database = await self.make_database(url)
+        heard: list[Any] = []
+        seq = 0
+        for round_number in range(3):
+            crash = deferToThread(self.crash)
+            until = seq + 300
+            while seq < until or not crash.called:
+                seq += 1
+                database.append(APPEND, message(seq=seq), Noted(seq, heard))
+                await sleep(0.0005)
+            await crash
+            await wait_for(database, faulted=False)
+            self.assertEqual(database.counters.failures, 0, round_number)
+        await database.close()
+        self.assertEqual(heard, list(range(1, seq + 1)))
+        store = BlockingStore(dialect_of(url))
+        self.addCleanup(store.connection.close)
+        with store.transaction() as cursor:
+            self.assertEqual(seqs(cursor), heard)
+
+    def crash(self) -> None:
+        self.server.stop(signal.SIGQUIT)
+        self.server.start()
+
+    async def test_closing_while_the_server_is_away_reports_what_is_lost(self) -> None:
+        database = await self.make_database(self.server.make_url())
+        heard: list[Any] = []
+        await deferToThread(self.server.stop)
+        database.append(APPEND, message(seq=1), Noted(1, heard))
+        await database.close()
+        self.assertEqual(heard, [(1, "ClosedError")])
+
+    async def test_row_that_is_refused_after_a_recovery_fails_alone(self) -> None:
+        database = await self.make_database(self.server.make_url())
+        heard: list[Any] = []
+        await deferToThread(self.server.stop)
+        database.append(APPEND, message(seq=1, peer=None), Noted(1, heard))
+        database.append(APPEND, message(seq=2), Noted(2, heard))
+        await wait_for(database, faulted=True)
+        await deferToThread(self.server.start)
+        await wait_for(database, faulted=False)
+        self.assertEqual(heard, [(1, RefusedError.__name__), 2])
