@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from twisted.internet.protocol import Factory
@@ -171,6 +171,7 @@ class Server:
         for host in self.hosts.values():
             await host.start()
         await self.hibernation.wake()
+        self.keeper.start(self.reactor, self.services.streams)
         self.watch.start()
 
     def _make_host(self, jid: JID, settings: DomainConfig) -> Host:
@@ -204,6 +205,7 @@ class Server:
     async def stop(self) -> None:
         """Close all streams properly and let everything that was taken become durable."""
         self.watch.stop()
+        self.keeper.stop()
         for stream in list(self.services.streams):
             stream.end(
                 StreamError("system-shutdown", "The server is stopping; come back soon"), keep_session=True
@@ -218,7 +220,10 @@ class Server:
         """What `xmppctl` can ask for."""
         return build(ServerOperator(self))
 
-    def reload(self) -> list[str]:
-        """Load certificates anew; what went wrong is told in lines."""
-        problems: list[str] = self.tls.reload()
+    def reload(self, certificates: Mapping[str, Any]) -> list[str]:
+        """Load certificates anew; what went wrong is told in lines.
+
+        :param certificates: where they are now, by domain.
+        """
+        problems: list[str] = self.tls.reload(certificates)
         return problems

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from xmppd.core import replies
@@ -22,6 +23,7 @@ from xmppd.routing.router import LocalRouter
 from xmppd.storage import sessions as store
 from xmppd.storage.archive_book import ArchiveBook
 from xmppd.storage.database import Database
+from xmppd.stream.c2s import ClientStream
 from xmppd.stream.services import Served
 from xmppd.stream.session import ClientSession
 
@@ -55,8 +57,36 @@ class Keeper:
         self._hosts, self._registry, self._router = hosts, registry, router
         self._database, self._archive, self._now = database, archive, now
         self._per_account = per_account
+        self._loops: list[LoopingCall] = []
         #: Called with every session that has ended for good, after the modules.
         self.on_end: Callable[[ClientSession], None] | None = None
+
+    # -- what is known after a crash
+
+    def start(self, clock: Any, streams: Iterable[ClientStream]) -> None:
+        """Write down regularly how far clients got, for those that come back after a crash."""
+        for loop, every in (
+            (LoopingCall(self._write_handled, streams), 1.0),
+            (LoopingCall(self._prune), 3600.0),
+        ):
+            loop.clock = clock
+            loop.start(every, now=False)
+            self._loops.append(loop)
+
+    def stop(self) -> None:
+        """Write no more."""
+        for loop in self._loops:
+            loop.stop()
+        self._loops.clear()
+
+    def _write_handled(self, streams: Iterable[ClientStream]) -> None:
+        for stream in streams:
+            session = stream.session
+            if session is not None and session.ledger is not None and session.ledger.moved():
+                self._remember(session)
+
+    def _prune(self) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self._database.write("prune sessions", store.prune, int(self._now())))
 
     # -- identities
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from typing import Any, NoReturn, cast
@@ -61,6 +62,13 @@ def _say(line: str) -> None:
     if stream is not None:
         stream.write(line + "\n")
         stream.flush()
+
+
+def _xmppctl() -> str:
+    """How to call xmppctl from here: its name, or its path where the shell would not find it."""
+    if shutil.which("xmppctl"):
+        return "xmppctl"
+    return os.path.relpath(os.path.join(os.path.dirname(sys.executable), "xmppctl"))
 
 
 def _give_up(lines: str) -> NoReturn:
@@ -169,7 +177,7 @@ class XmppdService(Service):
         ask = "" if config.file is None else f" --config {config.file}"
         _say(f"xmppd {__version__} serves {domains} on {places}.")
         _say(f"Data is in {config.server.data}, certificates are in {config.server.certs}.")
-        _say(f"Add an account:  xmppctl{ask} adduser NAME@{next(iter(config.domains))}")
+        _say(f"Add an account:  {_xmppctl()}{ask} adduser NAME@{next(iter(config.domains))}")
         _log.info("xmppd {version} serves {domains}", version=__version__, domains=domains)
 
     def _could_not_start(self, failure: Failure) -> None:
@@ -191,7 +199,7 @@ class XmppdService(Service):
     def reload(self) -> None:
         """Take new certificates and the log level (SIGHUP)."""
         assert self._server is not None
-        for problem in self._server.reload():
+        for problem in self._server.reload(_certificates(self._config)):
             _log.error("certificate not reloaded: {problem}", problem=problem)
         if self._config.file is not None:
             try:

@@ -80,12 +80,18 @@ class Ledger:
     :ivar on_settled: called when the last open ticket has closed.
     """
 
-    __slots__ = ("_open", "handled", "on_settled", "received")
+    __slots__ = ("_open", "_seen", "handled", "on_settled", "received")
 
     def __init__(self, start: int = 0) -> None:
-        self.received = self.handled = start
+        self.received = self.handled = self._seen = start
         self.on_settled: Callable[[], None] | None = None
         self._open: deque[OpenTicket] = deque()
+
+    def moved(self) -> bool:
+        """Whether `handled` has moved since this was last asked."""
+        moved = self.handled != self._seen
+        self._seen = self.handled
+        return moved
 
     @property
     def settled(self) -> bool:

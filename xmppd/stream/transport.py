@@ -76,7 +76,7 @@ class LeanTLS(TLSMemoryBIOProtocol):
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)
         if self._connectWrapped:
-            self.wrappedProtocol.makeConnection(self)
+            cast(Any, self.wrappedProtocol).makeConnection(self)
         self._checkHandshakeStatus()
 
     def dataReceived(self, data: bytes) -> None:
