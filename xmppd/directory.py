@@ -11,6 +11,7 @@ from twisted.internet.task import LoopingCall
 
 from xmppd.auth.passwords import Credential, derive_all
 from xmppd.core.account import Account
+from xmppd.core.context import Session
 from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.events import AccountCreated, AccountRemoved, AccountRemoving
 from xmppd.core.jid import JID
@@ -30,6 +31,9 @@ MARKS_EVERY: Final = 1.0
 
 #: Rows of a removed account's archive that are erased at once, so that others do not wait.
 ERASE_AT_ONCE: Final = 1000
+
+#: What the sessions of a removed account are told.
+REMOVED: Final = "The account was removed"
 
 
 class DomainAccounts:
@@ -101,7 +105,7 @@ class AccountDirectory:
         self.secret = b""
         self._moved: dict[int, Mailbox] = {}
         self._writing = LoopingCall(self.write_marks)
-        self._writing.clock = clock
+        self._clock = self._writing.clock = clock
 
     def of_domain(self, domain: str) -> DomainAccounts:
         """The accounts of one domain, for authentication."""
@@ -133,6 +137,8 @@ class AccountDirectory:
         for number, mailbox in moved.items():
             mark = marks.Mark(mailbox.mark, frozenset(mailbox.confirmed))
             self.database.append(marks.SAVE, mark.row(number))
+            for row in mailbox.take_finished():
+                self.database.append(archive.DELETE_DELIVERED, (number, row))
 
     async def close(self) -> None:
         """Queue the last marks; the database writes them before it closes."""
@@ -197,9 +203,10 @@ class AccountDirectory:
         assert account.id is not None
         await self.database.write("set password", store.set_credentials, account.id, credentials)
 
-    async def remove(self, jid: JID) -> None:
+    async def remove(self, jid: JID, asked_by: Session | None = None) -> None:
         """Remove an account with all that is its own; its sessions end with ``not-authorized``.
 
+        :param asked_by: its session that ends last, in a later turn of the reactor: it still gets the answer.
         :raises StanzaError: ``item-not-found``.
         """
         account = self.require(jid)
@@ -208,13 +215,14 @@ class AccountDirectory:
         leave = _Leave()
         self._hosts[jid.domain].hooks.run(AccountRemoving(account, leave))
         await leave.taken()
-        self._end_sessions(account, "The account was removed")
+        self._end_sessions(account, REMOVED, but=asked_by)
         self.registry.remove(account)
         self._moved.pop(account.id, None)
         while await self.database.write("erase archive", archive.erase_some, account.id, ERASE_AT_ONCE):
             pass
         await self.database.write("remove account", store.remove, account.id)
         self._hosts[jid.domain].hooks.run(AccountRemoved(account, account.jid))
+        self._clock.callLater(0, self._end_sessions, account, REMOVED)
 
     async def release(self, jid: JID) -> None:
         """Let the name of a removed account be given out again.
@@ -238,9 +246,10 @@ class AccountDirectory:
             self._end_sessions(account, "The account was disabled")
 
     @staticmethod
-    def _end_sessions(account: Account, why: str) -> None:
+    def _end_sessions(account: Account, why: str, but: Session | None = None) -> None:
         for session in list(account.sessions):
-            session.close(StreamError("not-authorized", why))
+            if session is not but:
+                session.close(StreamError("not-authorized", why))
 
 
 def _create(

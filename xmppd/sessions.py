@@ -139,6 +139,9 @@ class Keeper:
         unacknowledged = [
             (stanza, row, at) for stanza, row, at in session.take_unacknowledged() if stanza is not None
         ]
+        if account.mailbox is not None:
+            now = self._now()
+            unacknowledged += [(stanza, None, now) for stanza in account.mailbox.take_unsent(session)]
         self._hosts[account.jid.domain].hooks.run(SessionEnded(session, unacknowledged))
         if account.is_guest and not account.sessions:
             self._registry.remove(account)

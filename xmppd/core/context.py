@@ -76,6 +76,9 @@ class Session(Protocol):
         :param row: the sequence of the archived message that it delivers, where it is one.
         """
 
+    async def room(self) -> None:
+        """Done when the client can take more; for whoever sends much at once, between its pieces."""
+
     def close(self, error: StreamError | None = None) -> None:
         """End the session for good."""
 
@@ -119,6 +122,11 @@ class Router(Protocol):
 class Database(Protocol):
     """The door to the stores (see `xmppd.storage.database`)."""
 
+    @property
+    def faulted(self) -> bool:
+        """Whether nothing can be written now: what was given to it lately cannot be read yet."""
+        ...
+
     async def read(self, name: str, function: Callable[..., T], /, *args: Any) -> T:
         """Run `function(cursor, *args)` in a reading transaction."""
         ...
@@ -147,12 +155,10 @@ class Accounts(Protocol):
         :raises StanzaError: ``not-acceptable`` for a password that cannot be used, ``item-not-found``.
         """
 
-    async def remove(self, jid: JID) -> None:
-        """Remove an account with all that is its own.
+    async def remove(self, jid: JID, asked_by: Session | None = None) -> None:
+        """Remove an account with all that is its own; its sessions end with ``not-authorized``.
 
-        Its sessions end with ``not-authorized``, in a later turn of the reactor, so that whoever asked for
-        it still gets the answer.
-
+        :param asked_by: its session that ends last, in a later turn of the reactor: it still gets the answer.
         :raises StanzaError: ``item-not-found``.
         """
 

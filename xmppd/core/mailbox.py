@@ -24,20 +24,44 @@ class Mailbox:
     :param confirmed: rows above the mark that are confirmed.
     :param latest: the greatest sequence in use when the server started: there may be rows up to it.
     :param moved: called when `mark` or `confirmed` have changed and want to be written down.
+
+    :ivar read_until: rows up to here are confirmed or owed; those behind it, up to `backlog_until`, are on
+        the disk only.
+    :ivar owed: rows that were sent and are not confirmed yet, with the sessions that may confirm them.
+    :ivar passing: rows that are no part of the history, and go when they are confirmed.
     """
 
-    __slots__ = ("_holding", "_moved", "backlog_until", "confirmed", "latest", "mark", "owed", "read_until")
+    __slots__ = (
+        "_finished",
+        "_held",
+        "_moved",
+        "_replaying",
+        "_seen",
+        "_shown",
+        "backlog_until",
+        "confirmed",
+        "latest",
+        "mark",
+        "owed",
+        "passing",
+        "read_until",
+    )
 
     def __init__(
         self, mark: int, confirmed: Iterable[int], latest: int, moved: Callable[[Mailbox], None]
     ) -> None:
-        self.mark = mark
+        self.mark = self.read_until = mark
         self.confirmed = set(confirmed)
         self.latest = self.backlog_until = max(latest, mark)
-        #: Rows up to here are confirmed or owed; those behind it, up to `backlog_until`, are on the disk only.
-        self.read_until = mark
         self.owed: dict[int, list[Session]] = {}
-        self._holding: dict[int, list[tuple[Stanza, int | None]]] = {}
+        self.passing: set[int] = set()
+        self._finished: list[int] = []
+        self._replaying: Session | None = None
+        self._held: list[tuple[Stanza, int | None]] = []
+        #: Rows that wait although a session has been sent them, because it does not count; and those of them
+        #: that it has acknowledged.
+        self._shown: dict[int, Session] = {}
+        self._seen: set[int] = set()
         self._moved = moved
 
     @property
@@ -49,86 +73,109 @@ class Mailbox:
 
     def deliver(self, session: Session, stanza: Stanza, row: int | None) -> None:
         """Give a message to a session, behind what is being replayed to it."""
-        held = self._holding.get(id(session))
-        if held is not None:
-            held.append((stanza, row))
         if row is not None:
-            self._owe(session, row)
-        if held is None:
+            if session.priority is not None and session.priority >= 0:
+                self._owe(session, row)
+            else:
+                # What only a session of negative priority has got waits for another one as well.
+                self._shown[row] = session
+                self.wait(row)
+        if session is self._replaying:
+            self._held.append((stanza, row))
+        else:
             session.send(stanza, row)
 
     def _owe(self, session: Session, row: int) -> None:
         self.owed.setdefault(row, []).append(session)
-        self.latest = max(self.latest, row)
+        if row > self.latest:
+            self.latest = row
+
+    def wait(self, row: int) -> None:
+        """Nobody is there: the row waits on the disk."""
+        self.latest = self.backlog_until = max(self.latest, row)
 
     def restore(self, session: Session, rows: Iterable[int]) -> None:
         """A session of the last run owes these rows still."""
         for row in rows:
             if row > self.mark and row not in self.confirmed:
                 self._owe(session, row)
-
-    def wait(self, row: int) -> None:
-        """Nobody is there: the row waits on the disk."""
-        self.latest = max(self.latest, row)
-        self.backlog_until = self.latest
+                # Nobody remembers whether it is history: that is looked up when it is to go.
+                self.passing.add(row)
 
     # -- replay
 
-    def begin_replay(self, session: Session) -> None:
-        """Live messages to this session wait until `end_replay`, so that all come in order."""
-        self._holding[id(session)] = []
+    def begin_replay(self, session: Session) -> bool:
+        """From now on live messages to this session wait until `end_replay`, so that all come in order.
 
-    def is_replaying(self) -> bool:
-        """Whether some session is being given the backlog."""
-        return bool(self._holding)
+        :returns: False if another session is being given the backlog.
+        """
+        if self._replaying is not None:
+            return False
+        self._replaying = session
+        return True
 
-    def replay(self, session: Session, stanza: Stanza, row: int) -> None:
-        """Give a row of the backlog to a session."""
+    def claim(self, session: Session, row: int) -> bool:
+        """Whether a row of the backlog is to be sent to a session, which owes it from now on."""
+        if row <= self.mark or row in self.confirmed or row in self.owed:
+            return False
+        had_it = self._shown.pop(row, None) is session
         self._owe(session, row)
-        session.send(stanza, row)
-
-    def wanted(self, row: int) -> bool:
-        """Whether a row of the backlog still waits for somebody."""
-        return row > self.mark and row not in self.confirmed and row not in self.owed
+        if had_it and row in self._seen:
+            self.confirm((row,))
+        self._seen.discard(row)
+        return not had_it
 
     def read_to(self, row: int) -> None:
-        """All rows up to here have been given out or are confirmed."""
+        """All rows up to here have been claimed or are confirmed."""
         self.read_until = max(self.read_until, row)
         self._advance()
 
     def end_replay(self, session: Session) -> None:
         """The session has caught up: give it what came meanwhile."""
-        for stanza, row in self._holding.pop(id(session), ()):
-            session.send(stanza, row)
+        if self._replaying is session:
+            held, self._held, self._replaying = self._held, [], None
+            for stanza, row in held:
+                session.send(stanza, row)
+
+    def take_unsent(self, session: Session) -> list[Stanza]:
+        """A session has ended: messages that waited for its replay and stand in no row."""
+        if self._replaying is not session:
+            return []
+        held, self._held, self._replaying = self._held, [], None
+        return [stanza for stanza, row in held if row is None]
 
     # -- confirmation
 
     def confirm(self, rows: Iterable[int]) -> None:
         """A client has these rows."""
         for row in rows:
-            if row > self.mark:
+            if row in self._shown:
+                self._seen.add(row)
+            elif row > self.mark:
                 self.owed.pop(row, None)
                 self.confirmed.add(row)
+                if row in self.passing:
+                    self.passing.discard(row)
+                    self._finished.append(row)
         self._advance()
 
-    def gone(self, session: Session) -> bool:
-        """A session has ended without confirming what it owed: that waits for another one.
-
-        :returns: whether there is something for another session.
-        """
-        self._holding.pop(id(session), None)
-        left = [row for row, owing in self.owed.items() if session in owing]
+    def gone(self, session: Session) -> None:
+        """A session has ended: what it owed alone waits for another one."""
+        self.take_unsent(session)
+        for row in [row for row, shown in self._shown.items() if shown is session]:
+            del self._shown[row]
+            self._seen.discard(row)
         freed = []
-        for row in left:
-            owing = self.owed[row]
-            owing[:] = [other for other in owing if other is not session]
-            if not owing:
+        for row in [row for row, owing in self.owed.items() if session in owing]:
+            left = [other for other in self.owed[row] if other is not session]
+            if left:
+                self.owed[row] = left
+            else:
                 del self.owed[row]
                 freed.append(row)
         if freed:
             self.read_until = min(self.read_until, min(freed) - 1)
             self.backlog_until = self.latest
-        return bool(freed)
 
     def _advance(self) -> None:
         frontier = self.read_until if self.has_backlog else self.latest
@@ -138,3 +185,8 @@ class Mailbox:
             self.confirmed = {row for row in self.confirmed if row > mark}
             self.read_until = max(self.read_until, mark)
         self._moved(self)
+
+    def take_finished(self) -> list[int]:
+        """Confirmed rows that are no part of the history: they can be deleted."""
+        finished, self._finished = self._finished, []
+        return finished

@@ -5,6 +5,11 @@ There is no other store: what an account has not got yet is a position in its ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
+from twisted.logger import Logger
+
 from xmppd.core.account import Account
 from xmppd.core.context import Session
 from xmppd.core.events import SessionAvailable, SessionBound, SessionEnded
@@ -17,8 +22,12 @@ from xmppd.xml import delay
 
 __all__ = ["Offline"]
 
-#: Rows that are read at once.
-SLICE = 100
+_log = Logger()
+
+#: Rows that are read at once; the next ones when the client has room for more.
+SLICE: Final = 50
+#: Seconds after which a replay is tried again that the database could not serve.
+RETRY: Final = 5.0
 
 
 class Offline(Module):
@@ -31,56 +40,87 @@ class Offline(Module):
     @on(SessionAvailable)
     def available(self, event: SessionAvailable) -> None:
         """A session's first non-negative presence, or its first after negative ones, starts the replay."""
-        session = event.session
-        was_ready = event.previous is not None and event.previous >= 0
-        if session.priority is not None and session.priority >= 0 and not was_ready:
-            self._offer(session)
+        if event.previous is None or event.previous < 0:
+            self._offer(event.session)
 
     @on(SessionBound)
     def bound(self, event: SessionBound) -> None:
         """A session of the last run was available before anybody looked for a backlog in this one."""
-        if event.session.priority is not None and event.session.priority >= 0:
-            self._offer(event.session)
+        self._offer(event.session)
 
     @on(SessionEnded)
     def ended(self, event: SessionEnded) -> None:
         """What a dead session still owed goes to another one, or waits."""
         account = event.session.account
-        mailbox = account.mailbox
-        if mailbox is not None and mailbox.gone(event.session):
-            for session in account.sessions:
-                if session.priority is not None and session.priority >= 0:
-                    self._offer(session)
-                    return
+        if account.mailbox is not None:
+            account.mailbox.gone(event.session)
+            self._offer_to_anyone(account)
+
+    # -- replay
+
+    def _offer_to_anyone(self, account: Account) -> None:
+        ready = [session for session in account.sessions if _is_ready(session)]
+        if ready:
+            self._offer(max(ready, key=lambda session: session.priority or 0))
 
     def _offer(self, session: Session) -> None:
         mailbox = session.account.mailbox
-        if mailbox is not None and mailbox.has_backlog and not mailbox.is_replaying():
-            self.context.spawn(self._replay(session, session.account, mailbox))
+        if mailbox is not None and mailbox.has_backlog and _is_ready(session):
+            if mailbox.begin_replay(session):
+                self.context.spawn(self._replay(session, session.account, mailbox))
 
     async def _replay(self, session: Session, account: Account, mailbox: Mailbox) -> None:
         """Read the backlog in slices and give it to a session; live messages wait behind it."""
-        mailbox.begin_replay(session)
         try:
-            while mailbox.has_backlog and session in account.sessions and session.priority is not None:
-                until = mailbox.backlog_until
+            while mailbox.has_backlog and _is_ready(session):
+                after, until = mailbox.read_until, mailbox.backlog_until
                 rows = await self.context.database.read(
-                    "backlog", archive.deliverable, account.id, mailbox.read_until, SLICE
+                    "backlog", archive.deliverable, account.id, after, SLICE
                 )
-                for row in rows:
-                    if session not in account.sessions:
-                        return
-                    if row.seq <= until and mailbox.wanted(row.seq):
-                        mailbox.replay(session, self._message(account, row), row.seq)
-                    mailbox.read_to(min(row.seq, until))
-                if len(rows) < SLICE:
-                    mailbox.read_to(until)
+                if self.context.database.faulted:
+                    # What waits to be written cannot be read: it would be passed over.
+                    self.context.clock.callLater(RETRY, self._offer_to_anyone, account)
+                    return
+                # What somebody else owed may have been set free meanwhile, before this place.
+                if mailbox.read_until == after and _is_ready(session):
+                    self._give(session, mailbox, rows, until)
+                    await session.room()
         finally:
             mailbox.end_replay(session)
+        if mailbox.has_backlog:
+            self._offer_to_anyone(account)
+
+    def _give(self, session: Session, mailbox: Mailbox, rows: Sequence[archive.Delivery], until: int) -> None:
+        for row in rows:
+            if row.seq > until:
+                break
+            if not row.history:
+                mailbox.passing.add(row.seq)
+            if mailbox.claim(session, row.seq):
+                self._send(session, mailbox, row)
+        else:
+            if len(rows) == SLICE:
+                until = rows[-1].seq
+        mailbox.read_to(until)
+
+    def _send(self, session: Session, mailbox: Mailbox, row: archive.Delivery) -> None:
+        """Send a message as it would have arrived, with its id and the time of its reception."""
+        try:
+            message = self._message(session.account, row)
+        except Exception:
+            # One row that cannot be read must not keep the others.
+            _log.failure("row {row} of {account} is broken", row=row.seq, account=session.account)
+            mailbox.confirm((row.seq,))
+            return
+        session.send(message, row.seq)
 
     def _message(self, account: Account, row: archive.Delivery) -> Stanza:
-        """The message as it would have arrived, with its id and the time of its reception."""
         message = arrived(row.stanza)
         if row.history:
             message = self.context.archive.mark(account, message, row.seq)
         return delay.delayed(message, row.seq / 1_000_000, self.context.domain)
+
+
+def _is_ready(session: Session) -> bool:
+    """Whether a session gets what waits for its account: bound, and of non-negative priority."""
+    return session.priority is not None and session.priority >= 0 and session in session.account.sessions

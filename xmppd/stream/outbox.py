@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
+from twisted.internet.defer import Deferred
+
 from xmppd.core.stanza import Stanza
 from xmppd.stream.ledger import MODULUS
 from xmppd.stream.turns import Turns
@@ -67,9 +69,11 @@ class Outbox:
         "_scheduled",
         "_turns",
         "_unwritten_rows",
+        "_waiting",
         "_write_buffer",
         "_written_rows",
         "blocked",
+        "dropped",
         "kept",
         "kept_bytes",
         "queue",
@@ -91,8 +95,11 @@ class Outbox:
         self._scheduled = False
         self._unwritten_rows: list[int] = []
         self._written_rows: list[int] = []
+        self._waiting: list[Deferred[None]] = []
         self.blocked = False
         self.queue: deque[Sent] | None = None
+        #: The oldest stanzas without acknowledgement that are no longer in the queue.
+        self.dropped = 0
         #: Of the queue, the stanzas in memory and their bytes; the others are read again from the archive.
         self.kept = self.kept_bytes = 0
         self.sent = 0
@@ -122,7 +129,9 @@ class Outbox:
         self._pending_bytes += len(data)
         if self.blocked:
             if self._pending_bytes > self._write_buffer:
-                self._framer.overflowed()
+                framer = self._framer
+                self.detach()
+                framer.overflowed()
         elif not self._scheduled:
             self._scheduled = True
             self._turns.at_end(self._flush_at_end)
@@ -154,6 +163,19 @@ class Outbox:
         """The transport has room again."""
         self.blocked = False
         self.flush()
+        self._tell_room()
+
+    def room(self) -> Deferred[None] | None:
+        """When the transport has room again, or is gone; None if there is nothing to wait for."""
+        if not self.blocked:
+            return None
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
+
+    def _tell_room(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
 
     # -- connections come and go
 
@@ -164,8 +186,9 @@ class Outbox:
 
     def detach(self) -> None:
         """The connection is gone; with stream management stanzas are queued from now on."""
-        self._framer = None
+        self._framer, self.blocked = None, False
         self._pending, self._pending_bytes = [], 0
+        self._tell_room()
 
     # -- acknowledgements
 
@@ -178,28 +201,38 @@ class Outbox:
 
         :raises TooHigh: so many were not sent.
         """
-        queue = self.queue
-        assert queue is not None
-        first = (self.sent - len(queue)) % MODULUS
-        number = (h - first) % MODULUS
-        if number > len(queue):
+        number = self._newly_acknowledged(h)
+        if number > self.unacknowledged:
             raise TooHigh(h, self.sent)
+        forgotten = min(number, self.dropped)
+        self.dropped -= forgotten
         rows = []
-        for _ in range(number):
-            done = queue.popleft()
-            if done.stanza is not None:
-                self.kept -= 1
-                self.kept_bytes -= len(done.stanza.wire)
-            if done.row is not None:
-                rows.append(done.row)
+        for _ in range(number - forgotten):
+            row = self._pop().row
+            if row is not None:
+                rows.append(row)
         if rows:
             self._confirm(rows)
 
     def can_acknowledge(self, h: int) -> bool:
         """Whether `h` is a count that the client can have reached."""
-        queue = self.queue
-        assert queue is not None
-        return (h - (self.sent - len(queue))) % MODULUS <= len(queue)
+        return self._newly_acknowledged(h) <= self.unacknowledged
+
+    def _newly_acknowledged(self, h: int) -> int:
+        return (h - self.sent + self.unacknowledged) % MODULUS
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many stanzas were sent and not acknowledged yet."""
+        return self.dropped + (0 if self.queue is None else len(self.queue))
+
+    def _pop(self) -> Sent:
+        assert self.queue is not None
+        first = self.queue.popleft()
+        if first.stanza is not None:
+            self.kept -= 1
+            self.kept_bytes -= len(first.stanza.wire)
+        return first
 
     def heard(self) -> None:
         """A byte has come from the client: without stream management it has what was written before."""
@@ -224,6 +257,12 @@ class Outbox:
         self.restore((e if e.row is None else e._replace(stanza=None) for e in self.queue), self.sent)
         return self.kept <= stanzas and self.kept_bytes <= size
 
+    def trim(self, stanzas: int, size: int) -> None:
+        """Forget the oldest entries of a session that cannot be resumed until the rest fits; they still count."""
+        while self.queue and (len(self.queue) > stanzas or self.kept_bytes > size):
+            self._pop()
+            self.dropped += 1
+
     def missing_rows(self) -> list[int]:
         """The rows that must be read from the archive before the queue can be written again."""
         return [entry.row for entry in self.queue or () if entry.stanza is None and entry.row is not None]
@@ -238,7 +277,7 @@ class Outbox:
         if self.queue is not None:
             left = list(self.queue)
             self.queue.clear()
-            self.kept = self.kept_bytes = 0
+            self.dropped = self.kept = self.kept_bytes = 0
             return left
         self._written_rows, self._unwritten_rows = [], []
         return []

@@ -73,6 +73,12 @@ class ClientSession:
             if self.smacks is not None:
                 self.smacks.queued()
 
+    async def room(self) -> None:
+        """Done when the client reads what was written to it, or is gone."""
+        waiting = self.outbox.room()
+        if waiting is not None:
+            await waiting
+
     def ticket(self) -> OpenTicket | NoTicket:
         """A ticket for a stanza that has just been received."""
         return NO_TICKET if self.ledger is None else self.ledger.open()

@@ -32,6 +32,8 @@ _number = re.compile("[0-9]{1,10}").fullmatch
 ANSWER_WITHIN: Final = 0.1
 #: Unacknowledged stanzas after which the client is asked how far it is.
 ASK_AFTER: Final = 8
+#: Positions in the archive that are kept for each stanza that may be kept.
+POSITIONS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +190,15 @@ class Smacks:
             return
         if self._asked_at is None and len(queue) >= ASK_AFTER:
             self.ask()
-        if self.resumable and not outbox.fits(self._limits.queue, self._limits.queue_bytes):
+        limits = self._limits
+        if (
+            outbox.fits(limits.queue, limits.queue_bytes)
+            and outbox.unacknowledged <= POSITIONS * limits.queue
+        ):
+            return
+        if self.resumable:
             self._overflow()
+        outbox.trim(limits.queue // 2, limits.queue_bytes // 2)
 
     def ask(self) -> None:
         """Send ``<r/>``, behind what is queued in this turn."""
@@ -201,9 +210,8 @@ class Smacks:
         """Too much to keep: acknowledgements go on, but the session can no longer be resumed."""
         self.resumable = False
         _log.info(
-            "{session}: more than {limit} unacknowledged stanzas (sm_queue): not resumable any more",
+            "{session}: too much is not acknowledged (sm_queue, sm_queue_bytes): not resumable any more",
             session=self._session.jid.text,
-            limit=self._limits.queue,
         )
         if self._session.stream is None:
             self.expire()
