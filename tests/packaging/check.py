@@ -8,19 +8,20 @@ The folder is the one with the installed programs; this Python needs slixmpp, th
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.server import Server
+from tests.support.server import ENVIRONMENT, Server
 
 CLIENT = Path(__file__).parent.parent / "interop" / "clients" / "with_slixmpp.py"
 
 
 def output(*command: str | Path) -> str:
     """What a command prints; AssertionError with all of it if it fails."""
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command, cwd="/", env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60
+    )
     if done.returncode != 0:
         raise AssertionError(f"{command}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -55,7 +56,7 @@ def check_service(programs: Path) -> None:
             text=True,
             check=False,
             timeout=30,
-            env={**os.environ, "CA": str(server.ca)},
+            env={**ENVIRONMENT, "CA": str(server.ca)},
         )
         assert '"result": {"jid": "alice@localhost/' in client.stdout, f"{client.stderr}\n{server.log()}"
     finally:

@@ -17,6 +17,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.packaging.check import check
+from tests.support.server import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ("LICENSE", "README.md", "pyproject.toml", "setup.py", "twisted", "xmppd")
@@ -45,7 +46,9 @@ def environment(folder: Path) -> Path:
 def pip(python: Path | str, command: str, *arguments: Path | str) -> None:
     """Run pip for the environment of ``python``."""
     line = [sys.executable, "-m", "pip", "--python", python, command, *PIP, *arguments]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        line, cwd="/", env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120
+    )
     if done.returncode != 0:
         raise AssertionError(f"{line}:\n{done.stdout}{done.stderr}")
 

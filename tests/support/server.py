@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import random
 import shutil
 import signal
@@ -15,6 +16,8 @@ from functools import cache
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+# Without what trial gives its workers to find modules: a program finds its own.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 PATIENCE = 30  # seconds until a start, a stop or a command is given up
 
 CONFIGURATION = """\
@@ -70,6 +73,7 @@ class Server:
             self.process = subprocess.Popen(
                 [self.programs / "twistd", "-n", "--pidfile=", "xmppd", "--config", self.configuration],
                 cwd=self.root,
+                env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -90,6 +94,7 @@ class Server:
         done = subprocess.run(
             [self.programs / "xmppctl", "--config", self.configuration, *arguments],
             cwd=self.root,
+            env=ENVIRONMENT,
             input=given,
             capture_output=True,
             text=True,
