@@ -37,7 +37,7 @@ class PresenceOptions:
 
 
 class Presence(Module):
-    """Broadcast, directed presence and probes."""
+    """Broadcast presence and directed presence."""
 
     name = "presence"
     Options = PresenceOptions
@@ -54,24 +54,16 @@ class Presence(Module):
         """The rosters are kept by the roster module."""
         self._keeper = keeper_of(self.context.host)
 
-    # -- who may see it
-
-    def may_see_presence(self, account: Account, viewer: JID) -> bool:
-        """Whether the viewer's bare JID has a subscription to the account's presence.
-
-        To be asked of accounts that have sessions: their rosters are in memory.
-        """
-        roster = self._keeper.get(account)
-        return roster is not None and roster.may_see_presence(viewer)
+    # -- who is local
 
     @on(AccountCreated)
     def created(self, event: AccountCreated) -> None:
-        """Who is local has changed."""
+        """It may be somebody's contact already."""
         self._forget_audiences()
 
     @on(AccountRemoved)
     def removed(self, event: AccountRemoved) -> None:
-        """Who is local has changed."""
+        """It may still be somebody's contact."""
         self._forget_audiences()
 
     def _forget_audiences(self) -> None:
@@ -176,7 +168,8 @@ class Presence(Module):
                 remote.append(item.jid)
             elif (account := self._registry.account(item.jid)) is not None:
                 local.append(account)
-            elif not item.jid.local:
+            elif item.jid.domain != self.context.domain.text or not item.jid.local:
+                # Nobody tells this domain when somebody comes to exist in another one.
                 remote.append(item.jid)
         roster.audience = tuple(local), tuple(remote)
         return roster.audience

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xmppd.core.account import Account
 from xmppd.core.context import Session
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import IqArriving, PresenceArriving
@@ -11,8 +12,10 @@ from xmppd.core.module import Module, on
 from xmppd.core.roster import Roster
 from xmppd.core.stanza import Stanza
 from xmppd.core.subscriptions import answer_to_probe, refusal_of_probe
-from xmppd.modules.presence_stanzas import has_directed
+from xmppd.modules.presence_stanzas import has_directed, show_presence
 from xmppd.modules.roster_keeper import RosterKeeper, keeper_of
+from xmppd.storage import last_activity
+from xmppd.xml.delay import delayed
 
 __all__ = ["Visibility"]
 
@@ -40,27 +43,33 @@ class Visibility(Module):
     def _answer(self, roster: Roster, probe: Stanza) -> None:
         assert probe.to is not None
         assert probe.sender is not None
-        answers = self._about_resource if probe.to.resource else self._about_account
-        for answer in answers(roster, probe, probe.to, probe.sender):
-            self.context.router.arrive(answer)
+        if probe.to.resource:
+            self.context.router.arrive(self._about_resource(roster, probe, probe.to, probe.sender))
+        elif not roster.may_see_presence(probe.sender):
+            self.context.router.arrive(refusal_of_probe(probe))
+        elif any(session.presence is not None for session in roster.account.sessions):
+            show_presence(self.context.router, roster.account, probe.sender)
+        else:
+            self.context.spawn(self._tell_gone(roster.account, probe, probe.to, probe.sender))
 
-    def _about_account(self, roster: Roster, probe: Stanza, to: JID, viewer: JID) -> list[Stanza]:
-        if not roster.may_see_presence(viewer):
-            return [refusal_of_probe(probe)]
-        seen = [session.presence for session in roster.account.sessions if session.presence is not None]
-        if not seen:
-            return [answer_to_probe(probe, "unavailable", to, viewer)]
-        return [presence.readdressed(to=viewer) for presence in seen]
-
-    def _about_resource(self, roster: Roster, probe: Stanza, to: JID, viewer: JID) -> list[Stanza]:
+    def _about_resource(self, roster: Roster, probe: Stanza, to: JID, viewer: JID) -> Stanza:
         """Tell of one resource only whether it is there."""
         session = next((each for each in roster.account.sessions if each.jid == to), None)
         directed = session is not None and has_directed(session, viewer)
         if not directed and not roster.may_see_presence(viewer):
-            return [refusal_of_probe(probe)]
+            return refusal_of_probe(probe)
         if session is not None and (directed or session.presence is not None):
-            return [Stanza("presence", {}, to=viewer, sender=to)]
-        return [answer_to_probe(probe, "unavailable", to, viewer)]
+            return Stanza("presence", {}, to=viewer, sender=to)
+        return answer_to_probe(probe, "unavailable", to, viewer)
+
+    async def _tell_gone(self, account: Account, probe: Stanza, to: JID, viewer: JID) -> None:
+        """Tell that nobody is there, and since when."""
+        answer = answer_to_probe(probe, "unavailable", to, viewer)
+        if account.id is not None:
+            last = await self.context.database.read("last activity", last_activity.load, account.id)
+            if last is not None:
+                answer = delayed(answer, last.at)
+        self.context.router.arrive(answer)
 
     # -- requests to a resource (section 8.5.3.1)
 
