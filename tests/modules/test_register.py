@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
@@ -35,8 +37,8 @@ class FakeAccounts:
     async def set_password(self, jid: JID, password: str) -> None:
         await self._do("set_password", jid.text, password)
 
-    async def remove(self, jid: JID) -> None:
-        await self._do("remove", jid.text)
+    async def remove(self, jid: JID, asked_by: Any = None) -> None:
+        await self._do("remove", jid.text, asked_by.jid.text)
 
 
 def world(**settings: object) -> tuple[World, Register, FakeAccounts]:
@@ -220,7 +222,7 @@ class UserTests(TestCase):
             await self.change("<remove/>"),
             "<iq from='example.org' to='bill@example.org/globe' type='result' id='1'/>",
         )
-        self.assertEqual(self.accounts.log, [("remove", "bill@example.org")])
+        self.assertEqual(self.accounts.log, [("remove", "bill@example.org", "bill@example.org/globe")])
 
     async def test_removal_beside_something_else(self) -> None:
         answer = await self.change("<remove/><username>bill</username>")

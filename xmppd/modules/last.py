@@ -53,8 +53,10 @@ class Last(Module):
             self._left(event.session.account, event.session, "")
 
     def _left(self, account: Account, session: Session | None, status: str) -> None:
-        others = any(other.available for other in account.sessions if other is not session)
-        if account.id is not None and not others:
+        if account.id is None or self.context.registry.account(account.jid) is not account:
+            # Of a guest nothing is kept, nor of an account that was removed.
+            return
+        if not any(other.available for other in account.sessions if other is not session):
             last = LastActivity(int(self.context.now()), status[:MOST_STATUS])
             self.context.database.append(store.SAVE, last.row(account.id))
 

@@ -151,7 +151,7 @@ class Register(Module):
         if "remove" in fields:
             if len(fields) > 1:
                 raise StanzaError("bad-request", "<remove/> stands alone")
-            await self.context.accounts.remove(account.jid)
+            await self.context.accounts.remove(account.jid, request.session)
         else:
             await self._change_password(account, fields)
         return None

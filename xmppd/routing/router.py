@@ -234,11 +234,11 @@ class LocalRouter:
     ) -> Deferred[Any] | None:
         outcome = handler(request)
         if outcome is None or isinstance(outcome, tuple):
-            self._reply(request.stanza, outcome)
+            self._reply(request, outcome)
             return None
         waiting: Deferred[Any] = Deferred.fromCoroutine(outcome)  # type: ignore[arg-type]
         waiting.addCallbacks(
-            lambda payload: self._reply(request.stanza, payload),
+            lambda payload: self._reply(request, payload),
             lambda failure: self._failed(request.stanza, failure),
         )
         if waiting.called or not getattr(handler, "_beside", False):
@@ -268,8 +268,13 @@ class LocalRouter:
 
     # -- answers
 
-    def _reply(self, request: Stanza, payload: Payload) -> None:
-        self._give(replies.result(request, *payload) if payload else replies.result(request))
+    def _reply(self, request: IqRequest, payload: Payload) -> None:
+        answer = replies.result(request.stanza, *payload) if payload else replies.result(request.stanza)
+        if request.session is not None:
+            # Also where its account is gone meanwhile: that may be what it asked for.
+            request.session.send(answer)
+        else:
+            self._give(answer)
 
     def refuse(self, stanza: Stanza, problem: StanzaError) -> None:
         """Answer a stanza with an error, unless it is one that is never answered."""
