@@ -30,12 +30,14 @@ def read_roster(cursor: Cursor, account: Account) -> Roster:
     assert account.id is not None
     found = store.load(cursor, account.id)
     roster = Roster(account, found.version)
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
     for stored in found.items:
         try:
             item = _item(stored)
         except InvalidJID:
             _log.error("a contact of {account} is left out: its address is no JID", account=account)
             continue
+        item.groups = shared.setdefault(item.groups, item.groups)
         roster.items[item.jid.text] = item
     roster.requests = {request.jid: request.stanza for request in store.requests(cursor, account.id)}
     return roster
@@ -71,5 +73,5 @@ def _item(stored: store.RosterItem) -> Item:
         state |= PENDING_OUT
     if stored.approved:
         state |= APPROVED
-    # The names of groups are few, and repeated thousands of times.
+    # The names of groups are few, and repeated in roster after roster.
     return Item(JID.parse(stored.jid), stored.name, tuple(map(sys.intern, stored.groups)), state)
