@@ -11,29 +11,50 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+QUIET = 300  # seconds without output after which the run is taken for stuck
 SUMMARY = re.compile(rb"^(?:PASSED|FAILED)(?: \((.*)\))?$", re.MULTILINE)
 COUNT = re.compile(rb"(\w+)=(\d+)")
 
 
 def run_trial(names: list[str], jobs: int) -> tuple[int, bytes]:
     """Run trial, showing what it writes; returns its exit code and the end of its output."""
-    command = [sys.executable, "-m", "twisted.trial", "--reporter=text"]
+    command = [sys.executable, "-X", "faulthandler", "-m", "twisted.trial", "--reporter=text"]
     command += [f"--jobs={jobs}"] if jobs > 1 else []
-    tail = b""
     with subprocess.Popen(
-        [*command, *names], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*command, *names],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     ) as trial:
-        assert trial.stdout is not None
-        while chunk := os.read(trial.stdout.fileno(), 65536):
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.flush()
-            tail = (tail + chunk)[-10000:]
+        try:
+            tail = show(trial)
+        except BaseException:
+            # Workers and servers too. Their tracebacks are in _trial_temp/*/err.log.
+            os.killpg(trial.pid, signal.SIGABRT)
+            raise
     return trial.returncode, tail
+
+
+def show(trial: subprocess.Popen[bytes]) -> bytes:
+    """Pass on what trial writes, until it ends; returns the end of it. TimeoutError when nothing comes."""
+    assert trial.stdout is not None
+    tail = b""
+    while select.select([trial.stdout], [], [], QUIET)[0]:
+        if not (chunk := os.read(trial.stdout.fileno(), 65536)):
+            return tail
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.flush()
+        tail = (tail + chunk)[-10000:]
+    raise TimeoutError(f"no test has ended for {QUIET} seconds")
 
 
 def count(tail: bytes) -> tuple[int, int]:
@@ -49,7 +70,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N")
     parser.add_argument("name", nargs="*", default=["tests"])
     arguments = parser.parse_args()
-    code, tail = run_trial(arguments.name, arguments.jobs)
+    try:
+        code, tail = run_trial(arguments.name, arguments.jobs)
+    except TimeoutError as error:
+        print(f"\n{error}\n0 passed, 1 failed")
+        return 1
     passed, failed = count(tail)
     if passed + failed == 0 or (code != 0 and failed == 0):
         print(f"trial ran {passed} tests and ended with exit code {code}")
