@@ -198,6 +198,10 @@ class Archive(Protocol):
         """The id of a row for everyone to see (XEP-0359)."""
         ...
 
+    def ids_of(self, account: Account, rows: Iterable[int]) -> list[str]:
+        """The ids of many rows."""
+        ...
+
     def mark(self, account: Account, stanza: Stanza, row: int) -> Stanza:
         """The message with the id that the owner's archive gave it."""
         ...

@@ -188,6 +188,16 @@ class Stanza:
             self._wire = self.render(to=self.to)
         return self._wire
 
+    @classmethod
+    def written(cls, start: bytes, inner: bytes, child: tuple[str, str], *, to: JID, sender: JID) -> Stanza:
+        """A message with one child, for senders of many: the start tag is written once for all of them.
+
+        :param start: the start tag with its bracket, as `start_tag` would write it.
+        """
+        stanza = cls("message", {}, inner, ((*child, 0, len(inner)),), to=to, sender=sender)
+        stanza._wire = b"%b%b</message>" % (start, inner)
+        return stanza
+
     def standing_alone(self, namespace: str = "jabber:client") -> bytes:
         """The bytes with the content namespace declared: for the archive and for wrappers."""
         cut = len(self.kind) + 1

@@ -152,13 +152,15 @@ class Archive(Module):
     ) -> None:
         """Wrap the stored bytes; nothing is parsed and no tree is built."""
         echoed = f" queryid='{escape_attribute(queryid)}'" if queryid is not None else ""
+        start = f"<message from='{account.jid.xml}' to='{session.jid.xml}'>".encode()
         before = f"<result xmlns='{ns.MAM}'{echoed} id='"
         between = f"'><forwarded xmlns='{ns.FORWARD}'><delay xmlns='{ns.DELAY}' stamp='"
-        for seq, stored in reversed(rows) if flipped else rows:
-            start = f"{before}{self._id(account, seq)}{between}{delay.stamp(seq)}'/>".encode()
-            inner = b"%b%b</forwarded></result>" % (start, stored)
-            children = ((ns.MAM, "result", 0, len(inner)),)
-            session.send(Stanza("message", {}, inner, children, to=session.jid, sender=account.jid))
+        ids = self.context.archive.ids_of(account, [seq for seq, _ in rows])
+        results = list(zip(ids, rows, strict=True))
+        for name, (seq, stored) in reversed(results) if flipped else results:
+            opening = f"{before}{name}{between}{delay.stamp(seq)}'/>".encode()
+            inner = b"%b%b</forwarded></result>" % (opening, stored)
+            session.send(Stanza.written(start, inner, (ns.MAM, "result"), to=session.jid, sender=account.jid))
 
 
 def _page(cursor: Cursor, number: int, query: Query, named: tuple[int, ...]) -> store.Page | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from xmppd.core import ns
@@ -78,6 +78,11 @@ class ArchiveBook:
         """The id of a row for everyone to see (XEP-0359)."""
         assert account.id is not None
         return self._ids.encode(account.id, row)
+
+    def ids_of(self, account: Account, rows: Iterable[int]) -> list[str]:
+        """The ids of many rows."""
+        assert account.id is not None
+        return self._ids.encode_all(account.id, rows)
 
     def mark(self, account: Account, stanza: Stanza, row: int) -> Stanza:
         """The message with the id that the owner's archive gave it (XEP-0359)."""

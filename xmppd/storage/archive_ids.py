@@ -2,6 +2,7 @@
 
 import re
 import struct
+from collections.abc import Iterable
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -31,6 +32,11 @@ class ArchiveIds:
     def encode(self, account: int, seq: int) -> str:
         """The id of a row: 32 hexadecimal digits."""
         return self._encrypt(_PAIR.pack(account, seq)).hex()
+
+    def encode_all(self, account: int, seqs: Iterable[int]) -> list[str]:
+        """The ids of many rows, at a third of the cost."""
+        text = self._encrypt(b"".join([_PAIR.pack(account, seq) for seq in seqs])).hex()
+        return [text[place : place + 32] for place in range(0, len(text), 32)]
 
     def decode(self, account: int, text: str) -> int | None:
         """The sequence that an id of this account's archive stands for; whether there is such a row is not

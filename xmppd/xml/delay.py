@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from xmppd.core import ns
 from xmppd.core.jid import JID
@@ -13,13 +14,18 @@ __all__ = ["delay_element", "delayed", "parse_stamp", "stamp"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=1024)
+def _up_to_seconds(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def stamp(microseconds: int) -> str:
     """A time as XEP-0082 writes it, in UTC.
 
     :param microseconds: since 1970.
     """
-    time = _EPOCH + timedelta(microseconds=microseconds)
-    return time.isoformat().removesuffix("+00:00") + "Z"
+    seconds, rest = divmod(microseconds, 1_000_000)
+    return f"{_up_to_seconds(seconds)}.{rest:06d}Z"
 
 
 def parse_stamp(text: str) -> int:
