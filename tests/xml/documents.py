@@ -50,7 +50,20 @@ characters = st.characters(
     exclude_characters=[chr(code) for code in range(32) if code not in (9, 10, 13)] + ["\ufffe", "\uffff"],
 )
 texts = st.text(characters, max_size=12) | st.sampled_from(
-    ["]]>", "]]", ">", "/>", "</a>", "<!--", "&amp;", "xmlns:a='b'", "stream:x", " \t\r\n", "\r\n", "é\U0001f600"]
+    [
+        "]]>",
+        "]]",
+        ">",
+        "/>",
+        "</a>",
+        "<!--",
+        "&amp;",
+        "xmlns:a='b'",
+        "stream:x",
+        " \t\r\n",
+        "\r\n",
+        "é\U0001f600",
+    ]
 )
 attributes = st.dictionaries(
     st.tuples(st.sampled_from(("", "", *NAMESPACES)), st.sampled_from(LOCALS)), texts, max_size=4
@@ -221,7 +234,9 @@ class Style:
         """A start tag without brackets: its name as written, all of it, the prefixes declared inside."""
         declared: dict[str, str] = {}
         if self.chance(0.1):
-            declared[self._random.choice(PREFIXES)] = self._random.choice(("urn:example:a", ns.CLIENT, FORGED))
+            declared[self._random.choice(PREFIXES)] = self._random.choice(
+                ("urn:example:a", ns.CLIENT, FORGED)
+            )
         prefixes = _Prefixes(self, scope, declared)
         prefix = prefixes.of_element(node.namespace)
         name = f"{prefix}:{node.name}" if prefix else node.name
@@ -303,12 +318,20 @@ class _StreamWriter:
         if style.chance(0.4):
             root = style.choice([*PREFIXES])
             scope = {"": self.content, root: ns.STREAMS}
-            scope.update((short, style.choice(["urn:example:a", FORGED])) for short in PREFIXES[:2] if short != root)
+            scope.update(
+                (short, style.choice(["urn:example:a", FORGED])) for short in PREFIXES[:2] if short != root
+            )
         parts = [style.attribute(f"xmlns:{short}" if short else "xmlns", uri) for short, uri in scope.items()]
-        parts += [style.attribute(f"xml:{name}" if uri else name, value) for (uri, name), value in attrs.items()]
+        parts += [
+            style.attribute(f"xml:{name}" if uri else name, value) for (uri, name), value in attrs.items()
+        ]
         if style.chance(0.5):
             self.out += style.choice(["<?xml version='1.0'?>", '<?xml version="1.0" encoding="utf-8" ?>\n'])
-        shape = ns.STREAMS, "stream", {f"xml:{name}" if uri else name: value for (uri, name), value in attrs.items()}
+        shape = (
+            ns.STREAMS,
+            "stream",
+            {f"xml:{name}" if uri else name: value for (uri, name), value in attrs.items()},
+        )
         self.put(f"{style.blank()}<{root}:stream{''.join(parts)}{style.blank()}>", shape)
         return f"{root}:stream", scope
 
@@ -323,7 +346,9 @@ def streams(draw: st.DrawFn) -> Stream:
     content = draw(st.sampled_from((ns.CLIENT, ns.SERVER)))
     items = draw(st.lists(stanzas(content) | trees, max_size=5))
     attrs = draw(
-        st.dictionaries(st.sampled_from((("", "to"), ("", "from"), ("", "id"), (ns.XML, "lang"))), texts, max_size=3)
+        st.dictionaries(
+            st.sampled_from((("", "to"), ("", "from"), ("", "id"), (ns.XML, "lang"))), texts, max_size=3
+        )
     )
     writer = _StreamWriter(Random(draw(st.integers(0, 2**32))), content)
     root, scope = writer.header(attrs)

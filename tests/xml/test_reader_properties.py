@@ -75,5 +75,3 @@ class ItemTests(unittest.TestCase):
             if child[0] != ns.CLIENT:
                 elsewhere = b"<w xmlns='urn:elsewhere'>" + stanza.xml(child) + b"</w>"
                 self.assertEqual(form_of_bytes(elsewhere)[3], (shape,))
-
-

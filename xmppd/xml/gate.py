@@ -47,7 +47,8 @@ class Gate:
 
     :param at_start: whether an XML declaration may stand here (the start of a stream).
     :ivar kept: the bytes that wait for the end of their tag; only to be looked at.
-    :ivar problem: what is wrong with the bytes behind those that were handed out, if anything is.
+    :ivar problem: what is wrong with the bytes behind those that were handed out, if anything is: condition
+        and text of a stream error.
     """
 
     __slots__ = ("_at_start", "_scanned", "_state", "kept", "problem")
@@ -57,7 +58,7 @@ class Gate:
         self.kept = bytearray()
         self._scanned = 0
         self._state = _TEXT
-        self.problem: StreamError | None = None
+        self.problem: tuple[str, str] | None = None
 
     @property
     def holds_text(self) -> bool:
@@ -107,9 +108,9 @@ class Gate:
         try:
             whole.decode("utf-8")
         except UnicodeDecodeError as error:
-            before = Gate(at_start=False)
-            good = before.feed(whole[: error.start])
-            self.problem = StreamError("unsupported-encoding", "The bytes are not UTF-8")
+            good = Gate(at_start=False).feed(whole[: error.start])
+            self.kept[:0] = whole[len(good) :]
+            self.problem = ("unsupported-encoding", "The bytes are not UTF-8")
             return good
         return whole
 
@@ -123,8 +124,10 @@ class Gate:
                 moved = self._enter()
             elif self._state is _TAG:
                 moved = self._inside_tag()
+            elif self._state is _SECTION:
+                moved = self._inside_section()
             else:
-                moved = self._find_end(self._state)
+                moved = self._inside_value()
             if moved and self._state is _TEXT:
                 end = self._scanned
         return end
@@ -142,7 +145,7 @@ class Gate:
             self._state, self._scanned = _SECTION, start + len(_CDATA)
             return True
         if opening.startswith(b"<?") or (opening.startswith(b"<!") and not _CDATA.startswith(opening)):
-            self.problem = StreamError("restricted-xml", "No comments, processing instructions or DTDs here")
+            self.problem = ("restricted-xml", "No comments, processing instructions or DTDs here")
             return False
         if _CDATA.startswith(opening):
             return False
@@ -150,35 +153,48 @@ class Gate:
         return True
 
     def _inside_tag(self) -> bool:
+        """To the end of a tag, or to a quoted value in it."""
         found = _in_tag(self.kept, self._scanned)
         if found is None:
             self._scanned = len(self.kept)
             return False
         if found[0] == b"<":
-            self.problem = StreamError("not-well-formed", "A tag began inside another tag")
+            self.problem = ("not-well-formed", "A tag began inside another tag")
             return False
         self._scanned = found.end()
         self._state = _NEXT[bytes(found[0])]
         return True
 
-    def _find_end(self, mark: bytes) -> bool:
-        """To the end of a quoted value (which goes on as a tag) or of a CDATA section."""
-        place = self.kept.find(mark, self._scanned)
-        if place < 0:
-            self._scanned = max(self._scanned, len(self.kept) - len(mark) + 1)
+    def _inside_value(self) -> bool:
+        """To the closing quote of a value; then the tag goes on."""
+        place = self.kept.find(self._state, self._scanned)
+        end = len(self.kept) if place < 0 else place
+        if self.kept.find(b"<", self._scanned, end) >= 0:
+            self.problem = ("not-well-formed", "A tag began inside the value of an attribute")
             return False
-        self._scanned = place + len(mark)
-        self._state = _TEXT if mark is _SECTION else _TAG
+        if place < 0:
+            self._scanned = end
+            return False
+        self._state, self._scanned = _TAG, end + 1
+        return True
+
+    def _inside_section(self) -> bool:
+        """To the end of a CDATA section."""
+        place = self.kept.find(_SECTION, self._scanned)
+        if place < 0:
+            self._scanned = max(self._scanned, len(self.kept) - len(_SECTION) + 1)
+            return False
+        self._state, self._scanned = _TEXT, place + len(_SECTION)
         return True
 
     def _begin(self, data: bytes) -> bytes:
         """Take the XML declaration, which is legal at the very start of a stream only."""
         start = (self.drain() + data).lstrip(WHITESPACE)
+        rest = None
         try:
             rest = _behind_declaration(start)
         except StreamError as problem:
-            self.problem = problem
-            return b""
+            self.problem = problem.condition, problem.text
         if rest is None:
             self.kept += start
             return b""
@@ -216,8 +232,10 @@ def _behind_declaration(start: bytes) -> bytes | None:
         return None
     if not start.startswith(_XML) or start[5] not in WHITESPACE:
         return start
-    if b"?>" not in start and len(start) < _LONGEST_DECLARATION:
-        return None
+    if start.find(b"?>", 0, _LONGEST_DECLARATION) < 0:
+        if len(start) < _LONGEST_DECLARATION:
+            return None
+        raise StreamError("not-well-formed", "The XML declaration does not end")
     return _without_declaration(start)
 
 

@@ -43,10 +43,11 @@ _HEADER_EVENTS = ("StartDoctypeDecl", "EntityDecl", "ProcessingInstruction", "Co
 #: Expat writes the namespace out in front of every name.  With 128 KiB of namespace and 16,000 short names
 #: in one tag it would ask for 2 GiB before any handler is called.
 _LONGEST_NAMESPACE = 512
-_long_namespaces = re.compile(
+_long_namespace = re.compile(
     rb"""xmlns(?::[^=<>'":]*+)?[ \t\r\n]*+=[ \t\r\n]*+(?:'[^']{%d}|"[^"]{%d})"""
     % ((_LONGEST_NAMESPACE + 1,) * 2)
-).finditer
+)
+_section = re.compile(rb"<!\[CDATA\[.*?\]\]>", re.DOTALL)
 _values = re.compile(
     rb"""[ \t\r\n]([^ \t\r\n=<>'"]++)[ \t\r\n]*+=[ \t\r\n]*+(?:'([^']*)'|"([^"]*)")"""
 ).findall
@@ -218,7 +219,8 @@ class XMLParser:
 
         :raises StreamError: what is wrong with the bytes; the items before that have been appended.
         """
-        problem: StreamError | None = None
+        # Condition and text: an exception in a local variable would keep its own traceback in a cycle.
+        problem: tuple[str, str] | None = None
         awaiting = self.header is None
         if len(data) > _LONGEST_NAMESPACE:
             data, problem = _bounded_namespaces(data)
@@ -232,11 +234,11 @@ class XMLParser:
         except expat.ExpatError as error:
             problem = _stream_error(error)
         except StreamError as error:
-            problem = error
+            problem = error.condition, error.text
         position = self._pass_header(data, items, problem) if awaiting else 0
-        self._cut(buffer, position, items)
+        self._cut(buffer, position, items, problem)
         if problem is not None and not self.ended:
-            raise problem
+            raise StreamError(*problem)
 
     # -- the header
 
@@ -269,10 +271,10 @@ class XMLParser:
         parser.StartNamespaceDeclHandler = None
         parser.StartElementHandler, parser.EndElementHandler = _watch(parser, self._noted, self._limits)
 
-    def _pass_header(self, data: bytes, items: list[Item], problem: StreamError | None) -> int:
+    def _pass_header(self, data: bytes, items: list[Item], problem: tuple[str, str] | None) -> int:
         """Emit the header that has arrived; return where it ends."""
         if self.header is None:
-            raise problem or StreamError("not-well-formed", "The stream does not begin with a tag")
+            raise StreamError(*(problem or ("not-well-formed", "The stream does not begin with a tag")))
         start = self._header_at
         if data[:start].strip(WHITESPACE):
             raise StreamError("not-well-formed", "Text before the stream")
@@ -285,8 +287,13 @@ class XMLParser:
 
     # -- finished elements
 
-    def _cut(self, buffer: bytes | bytearray, position: int, items: list[Item]) -> None:
-        """Cut out of the buffer what has been noted, from `position` on; keep the unfinished element."""
+    def _cut(
+        self, buffer: bytes | bytearray, position: int, items: list[Item], problem: tuple[str, str] | None
+    ) -> None:
+        """Cut out of the buffer what has been noted, from `position` on; keep the unfinished element.
+
+        :param problem: what is wrong with the buffer behind what has been noted.
+        """
         base = self._base
         for noted in self._noted:
             name, _, names, marks = noted
@@ -305,8 +312,11 @@ class XMLParser:
             if position - start > self._limits.stanza_bytes:
                 raise beyond("stanza_bytes", self._limits)
             items.append(self._item(buffer, start, position, noted))
-        if position != len(buffer) and buffer[position:].strip(WHITESPACE):
-            raise StreamError("bad-format", "Text between stanzas")
+        if position != len(buffer):
+            rest = buffer[position:].lstrip(WHITESPACE)
+            # What expat refuses is a tag, or it is text that may not even stand here.
+            if rest and (problem is None or not rest.startswith(b"<")):
+                raise StreamError("bad-format", "Text between stanzas")
         self._noted.clear()
         self._base = base + len(buffer)
         self.at_rest = True
@@ -463,18 +473,20 @@ def _has_section(buffer: bytes | bytearray, start: int, end: int) -> bool:
     return buffer.find(b"!", start, end) >= 0 and buffer.find(b"<!", start, end) >= 0
 
 
-def _bounded_namespaces(data: bytes) -> tuple[bytes, StreamError | None]:
-    """What may be parsed of `data`: all of it, or what comes before a namespace that is too long."""
+def _bounded_namespaces(data: bytes) -> tuple[bytes, tuple[str, str] | None]:
+    """What may be parsed of `data`, and what is wrong with the rest: a namespace that is too long."""
+    if not _long_namespace.search(data):
+        return data, None
+    tags = _section.sub(lambda section: b" " * len(section[0]), data)
     checked = -1
-    for found in _long_namespaces(data):
-        start = data.rfind(b"<", 0, found.start())
+    for found in _long_namespace.finditer(tags):
+        start = tags.rfind(b"<", 0, found.start())
         if start == checked:
             continue
         checked = start
-        tag = match_tag(data, start) if start >= 0 else None
+        tag = match_tag(tags, start) if start >= 0 else None
         if tag is not None and any(_is_long_namespace(*value) for value in _values(tag[0])):
-            text = f"A namespace may have {_LONGEST_NAMESPACE} bytes"
-            return data[:start], StreamError("policy-violation", text)
+            return data[:start], ("policy-violation", f"A namespace may have {_LONGEST_NAMESPACE} bytes")
     return data, None
 
 
@@ -503,7 +515,7 @@ def _refuse(*_: Any) -> None:
     raise StreamError("restricted-xml", "No comments, processing instructions or DTDs here")
 
 
-def _stream_error(problem: expat.ExpatError) -> StreamError:
+def _stream_error(problem: expat.ExpatError) -> tuple[str, str]:
     if problem.code in _ENTITY_ERRORS:
-        return StreamError("restricted-xml", "Only the five predefined entities are allowed")
-    return StreamError("not-well-formed", f"Not well-formed XML: {expat.ErrorString(problem.code)}")
+        return "restricted-xml", "Only the five predefined entities are allowed"
+    return "not-well-formed", f"Not well-formed XML: {expat.ErrorString(problem.code)}"

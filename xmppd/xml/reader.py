@@ -77,7 +77,7 @@ class StreamReader:
         #: The last one is the next one.
         self._items: list[Item] = []
         self._raw = bytearray()
-        self._error: StreamError | None = None
+        self._error: tuple[str, str] | None = None
         self._over = False
 
     @property
@@ -138,7 +138,8 @@ class StreamReader:
         if self._items:
             return self._items.pop()
         if self._error is not None:
-            raise self._error
+            # A new one each time: the traceback of one that is kept would keep the reader in a cycle.
+            raise StreamError(*self._error)
         return None
 
     # -- reading
@@ -148,7 +149,7 @@ class StreamReader:
         try:
             self._parse(data, items)
         except StreamError as problem:
-            self._error = problem
+            self._error = (problem.condition, problem.text)
             self._finish()
         items.reverse()
         self._items = items + self._items if self._items else items
@@ -165,8 +166,6 @@ class StreamReader:
                 return
             if self._header is None:
                 self._met(parser.header)
-        if gate.problem is not None:
-            raise gate.problem
         if gate.kept:
             self._check_kept()
         if parser is not None and parser.at_rest:
@@ -192,6 +191,8 @@ class StreamReader:
             if gate.holds_text:
                 condition = "bad-format" if self._header is not None else "not-well-formed"
                 raise StreamError(condition, "Text outside of stanzas")
+        if gate.problem is not None:
+            raise StreamError(*gate.problem)
         if size + len(gate.kept) > self.limits.stanza_bytes:
             raise beyond("stanza_bytes", self.limits)
 

@@ -130,7 +130,7 @@ def _opening(node: Element, namespace: str, around: str) -> tuple[str, str, str]
     """How an element begins: its name as written, its start tag so far, the default namespace inside."""
     if namespace == ns.XML:
         # No document may make this one the default or declare it under another prefix.
-        name, declared, inside = f"xml:{node.name}", "", around
+        name, declared, inside = f"xml:{node.name}", declaration("", around), around
     else:
         name, inside = node.name, namespace
         declared = "" if namespace == around else declaration("", namespace)
