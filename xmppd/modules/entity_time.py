@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from time import localtime
+from time import gmtime, localtime, strftime
 
 from xmppd.core import ns
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq
-from xmppd.xml.delay import stamp
 
 __all__ = ["EntityTime", "zone"]
 
@@ -30,6 +29,6 @@ class EntityTime(Module):
     @iq("get", ns.TIME, "time", "domain")
     def time(self, request: IqRequest) -> Payload:
         """The time in whole seconds, and the server's time zone."""
-        now = int(self.context.now())
-        tzo, utc = zone(localtime(now).tm_gmtoff), stamp(now * 1_000_000)
+        now = self.context.now()
+        tzo, utc = zone(localtime(now).tm_gmtoff), strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(now))
         return ns.TIME, "time", f"<time xmlns='{ns.TIME}'><tzo>{tzo}</tzo><utc>{utc}</utc></time>".encode()
