@@ -80,6 +80,8 @@ class BroadcastTests(Conversation):
                 probe.format("both@capulet.lit"),
                 probe.format("to@capulet.lit"),
                 probe.format("transport.capulet.lit"),
+                # And what has not been answered yet is asked again.
+                "<presence from='romeo@example.org' to='asked@capulet.lit' type='subscribe' id='again'/>",
             ],
         )
 
@@ -113,7 +115,7 @@ class BroadcastTests(Conversation):
         self.romeo.send("<presence type='unavailable'/>")
         self.abroad()
         self.assertEqual(len(self.romeo.ask("<presence/>")), 3)
-        self.assertEqual(len(self.abroad()), 6)
+        self.assertEqual(len(self.abroad()), 7)
 
     def test_a_connection_that_is_cut(self) -> None:
         self.romeo.send("<presence/>")
@@ -475,7 +477,7 @@ class ArrivingTests(Conversation):
         self.assertEqual(self.arrives("romeo@example.org", "invisible"), [])
         self.assertEqual(self.abroad(), [])
 
-    def test_errors_of_probes_stay_with_the_server(self) -> None:
+    def test_errors_of_what_the_server_sent_unasked_stay_with_it(self) -> None:
         self.from_abroad(
             "<presence from='juliet@capulet.lit' to='romeo@example.org' type='error' id='probe'/>"
         )

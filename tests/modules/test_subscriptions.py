@@ -339,6 +339,34 @@ class RequestTests(Conversation):
         self.assertEqual(len(self.user("romeo/street", presence=False).ask("<presence/>")), 2)
 
 
+class AskingAgainTests(Conversation):
+    """A request may be lost on its way (section 3.1.2)."""
+
+    REQUEST = "<presence from='romeo@example.org' to='{}@capulet.lit' type='subscribe' id='again'/>"
+
+    def test_with_every_resource_that_comes(self) -> None:
+        states = {"a": s.NONE_OUT, "b": s.NONE_OUT_IN, "c": s.FROM_OUT, "d": s.BOTH, "e": s.NONE}
+        self.know("romeo", *((f"{name}@capulet.lit", state) for name, state in states.items()))
+        self.know("romeo", ("nurse@example.org", s.NONE_OUT))
+        for resource in ("orchard", "street"):
+            romeo = self.user(f"romeo/{resource}")
+            asked = [each for each in self.abroad() if "'subscribe'" in each]
+            self.assertEqual(asked, [self.REQUEST.format(name) for name in "abc"])
+        romeo.send("<presence><show>away</show></presence>")
+        self.from_abroad("<presence from='a@capulet.lit' to='romeo@example.org' type='subscribed'/>")
+        self.assertNotIn(self.REQUEST.format("a"), self.abroad())
+        self.user("romeo/late")
+        self.assertNotIn(self.REQUEST.format("a"), self.abroad())
+
+    def test_the_user_does_not_hear_that_it_failed(self) -> None:
+        romeo = self.user("romeo/orchard")
+        error = "from='a@capulet.lit' to='romeo@example.org' type='error'"
+        self.from_abroad(f"<presence {error} id='again'/>")
+        self.assertEqual(romeo.take(), [])
+        self.from_abroad(f"<presence {error} id='s1'/>")
+        self.assertEqual(romeo.take(), [f"<presence {error} id='s1'/>"])
+
+
 class ApprovalTests(Conversation):
     """Section 3.4."""
 

@@ -22,7 +22,14 @@ from xmppd.core.module import Module, on
 from xmppd.core.roster import Audience, Roster
 from xmppd.core.stanza import Stanza
 from xmppd.core.subscriptions import FROM, TO, TYPES
-from xmppd.modules.presence_stanzas import DIRECTED, PROBE_ID, priority_of, show_presence, unavailable
+from xmppd.modules.presence_stanzas import (
+    DIRECTED,
+    PROBE_ID,
+    UNASKED,
+    priority_of,
+    show_presence,
+    unavailable,
+)
 from xmppd.modules.roster_keeper import RosterKeeper, keeper_of
 
 __all__ = ["Presence", "PresenceOptions"]
@@ -222,7 +229,7 @@ class Presence(Module):
         """Give presence to those whom it is for."""
         stanza, account = event.stanza, event.account
         kind = stanza.attrs.get("type")
-        if kind is None or kind == "unavailable" or (kind == "error" and stanza.id != PROBE_ID):
+        if kind is None or kind == "unavailable" or (kind == "error" and stanza.id not in UNASKED):
             self._deliver(stanza, account)
 
     def _deliver(self, stanza: Stanza, account: Account) -> None:

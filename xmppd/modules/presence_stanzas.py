@@ -15,8 +15,10 @@ from xmppd.core.stanza import Stanza
 from xmppd.xml import tree
 
 __all__ = [
+    "AGAIN_ID",
     "DIRECTED",
     "PROBE_ID",
+    "UNASKED",
     "has_directed",
     "hide_presence",
     "priority_of",
@@ -27,8 +29,11 @@ __all__ = [
 #: To whom a session has sent presence by itself, as texts of JIDs (section 4.6); None for nobody.
 DIRECTED: Final[Slot[dict[str, None] | None]] = Slot("presence.directed", None)
 
-#: The id of the probes that the server sends for its users, so that their errors stay with the server.
+#: The ids of what the server sends for its users unasked, so that errors of it stay with the server: probes,
+#: and subscription requests that are sent again.
 PROBE_ID: Final = "probe"
+AGAIN_ID: Final = "again"
+UNASKED: Final = frozenset((PROBE_ID, AGAIN_ID))
 
 _PRIORITY: Final = re.compile(rb"<priority>\s*([+-]?[0-9]{1,9})\s*</priority>")
 _NUMBER: Final = re.compile(r"\s*([+-]?[0-9]{1,9})\s*")

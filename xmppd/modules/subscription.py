@@ -19,7 +19,7 @@ from xmppd.core.roster import Roster
 from xmppd.core.stanza import Stanza
 from xmppd.core.subscriptions import FROM, PENDING_IN, PENDING_OUT, TO, TYPES, inbound, outbound
 from xmppd.core.units import KIB
-from xmppd.modules.presence_stanzas import hide_presence, show_presence
+from xmppd.modules.presence_stanzas import AGAIN_ID, hide_presence, show_presence
 from xmppd.modules.roster_changes import INTERESTED, RosterChanges, changes_of
 from xmppd.modules.roster_keeper import RosterKeeper, keeper_of
 from xmppd.xml import tree
@@ -170,12 +170,20 @@ class Subscription(Module):
 
     @on(SessionAvailable)
     def available(self, event: SessionAvailable) -> None:
-        """Ask the user again what is not answered yet."""
+        """Ask the user again what is not answered yet, and others what the user has asked them."""
         session = event.session
         roster = self._keeper.get(session.account)
         if event.first and roster is not None:
             for contact, data in roster.requests.items():
                 session.send(_kept(data, JID.parse(contact), session.account.jid))
+            self._ask_again(roster)
+
+    def _ask_again(self, roster: Roster) -> None:
+        """A request may have been lost on its way to another server (section 3.1.2)."""
+        is_local = self.context.registry.is_local
+        for item in tuple(roster.items.values()):
+            if item.state & PENDING_OUT and not is_local(item.jid.domain):
+                self._router.arrive(_presence("subscribe", roster.account.jid, item.jid, AGAIN_ID))
 
     # -- the account goes
 
