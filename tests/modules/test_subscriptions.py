@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 
-from tests.modules.conversation import Conversation, push
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.modules.conversation import Conversation, User, push
 from xmppd.core import subscriptions as s
 from xmppd.core.jid import JID
+from xmppd.modules.roster_keeper import keeper_of
 
 #: How each state looks in a roster; that there is a request does not show.
 SHOWN = {
@@ -337,6 +341,45 @@ class RequestTests(Conversation):
         self.from_abroad(withdrawal.format("nobody"))
         self.assertEqual(self.abroad(), [])
         self.assertEqual(len(self.user("romeo/street", presence=False).ask("<presence/>")), 2)
+
+
+class AgreementTests(Conversation):
+    """Whatever two users do: one sees the other where the other is seen, in memory and on the disk."""
+
+    DEEDS = (*s.TYPES, "remove", "add", "forget")
+
+    @given(st.lists(st.tuples(st.sampled_from(("romeo", "juliet")), st.sampled_from(DEEDS)), max_size=20))
+    @settings(max_examples=25, deadline=None)
+    def test_both_rosters(self, deeds: list[tuple[str, str]]) -> None:
+        self.restart_empty()
+        users = {name: self.user(f"{name}/x", roster=True) for name in ("romeo", "juliet")}
+        for name, deed in deeds:
+            other = f"{'juliet' if name == 'romeo' else 'romeo'}@example.org"
+            if deed == "forget":
+                self.forget(name)
+            elif deed in ("remove", "add"):
+                users[name].set_item(f"<item jid='{other}' subscription='{deed}'/>")
+            else:
+                users[name].send(f"<presence to='{other}' type='{deed}'/>")
+        self.check(users)
+
+    def check(self, users: dict[str, User]) -> None:
+        keeper = keeper_of(self.server.server.hosts["example.org"])
+        states = {}
+        for name, user in users.items():
+            shown = user.items()
+            self.forget(name)
+            self.assertEqual(user.items(), shown)
+            roster = keeper.get(self.account(name))
+            assert roster is not None
+            other = "juliet" if name == "romeo" else "romeo"
+            states[name] = roster.state(JID.parse(f"{other}@example.org"))
+        for one, other in (("romeo", "juliet"), ("juliet", "romeo")):
+            self.assertEqual(bool(states[one] & s.TO), bool(states[other] & s.FROM), states)
+
+    def restart_empty(self) -> None:
+        self.server.stop()
+        self.begin()
 
 
 class AskingAgainTests(Conversation):
