@@ -15,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,24 +38,38 @@ def run_trial(names: list[str], jobs: int) -> tuple[int, bytes]:
     ) as trial:
         try:
             tail = show(trial)
-        except BaseException:
-            # Workers and servers too. Their tracebacks are in _trial_temp/*/err.log.
-            os.killpg(trial.pid, signal.SIGABRT)
+        except TimeoutError:
+            tell_where_it_stands(trial)
             raise
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(trial.pid, signal.SIGKILL)  # workers and servers too
     return trial.returncode, tail
 
 
-def show(trial: subprocess.Popen[bytes]) -> bytes:
+def show(trial: subprocess.Popen[bytes], patience: float = QUIET) -> bytes:
     """Pass on what trial writes, until it ends; returns the end of it. TimeoutError when nothing comes."""
     assert trial.stdout is not None
     tail = b""
-    while select.select([trial.stdout], [], [], QUIET)[0]:
+    while select.select([trial.stdout], [], [], patience)[0]:
         if not (chunk := os.read(trial.stdout.fileno(), 65536)):
             return tail
         sys.stdout.buffer.write(chunk)
         sys.stdout.flush()
         tail = (tail + chunk)[-10000:]
-    raise TimeoutError(f"no test has ended for {QUIET} seconds")
+    raise TimeoutError(f"no test has ended for {patience} seconds")
+
+
+def tell_where_it_stands(trial: subprocess.Popen[bytes]) -> None:
+    """Have the workers write their tracebacks, and show those."""
+    children = Path(f"/proc/{trial.pid}/task/{trial.pid}/children").read_text().split()
+    workers = [pid for pid in children if b"workertrial" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    for pid in workers or [trial.pid]:
+        os.kill(int(pid), signal.SIGABRT)
+    with suppress(TimeoutError):
+        show(trial, patience=5)
+    for log in sorted(ROOT.glob("_trial_temp/*/err.log")):
+        print(f"\n{log}\n{log.read_text(errors='replace')[-5000:]}")
 
 
 def count(tail: bytes) -> tuple[int, int]:
