@@ -12,16 +12,13 @@ from tests.xml.documents import (
     Stream,
     chunkings,
     chunks,
-    form,
     form_of_bytes,
     form_of_element,
     form_of_item,
-    stanzas,
     streams,
 )
 from xmppd.core import ns
 from xmppd.core.stanza import Stanza
-from xmppd.xml import tree
 from xmppd.xml.parser import Header, Item, Limits, Nonza
 from xmppd.xml.reader import ParserPool, StreamReader
 

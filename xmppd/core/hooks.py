@@ -46,8 +46,9 @@ class Hooks:
         self._rebuild(event)
 
         def undo() -> None:
-            entries.remove(entry)
-            self._rebuild(event)
+            if entry in entries:
+                entries.remove(entry)
+                self._rebuild(event)
 
         return undo
 
