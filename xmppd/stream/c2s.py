@@ -29,8 +29,8 @@ from xmppd.xml.reader import StreamReader
 
 if TYPE_CHECKING:
     from xmppd.auth.offer import Offer
-    from xmppd.auth.sasl import Exchange
     from xmppd.stream.features import Feature
+    from xmppd.stream.login import Login
 
 __all__ = ["ClientStream", "State"]
 
@@ -69,7 +69,7 @@ class ClientStream(Protocol):
         self.served: Served | None = None
         self.account: Account | None = None
         self.session: ClientSession | None = None
-        self.exchange: Exchange | None = None
+        self.login: Login | None = None
         self.offer: Offer | None = None
         self.failures = 0
         self.lang: str | None = None
@@ -255,6 +255,8 @@ class ClientStream(Protocol):
         return waiting.addBoth(done)
 
     def _stanza_before_binding(self, stanza: Stanza) -> Awaitable[None] | None:
+        if self.login is not None:
+            raise StreamError("policy-violation", "Log in first, without anything between")
         for feature in self.features:
             if self.state in feature.states and feature.wants is not None and feature.wants(stanza):
                 assert feature.take is not None
@@ -262,6 +264,8 @@ class ClientStream(Protocol):
         raise StreamError("not-authorized", "Log in and bind a resource first")
 
     def _nonza(self, nonza: Nonza) -> Awaitable[None] | None:
+        if self.login is not None and nonza.namespace != self.login.profile.namespace:
+            raise StreamError("policy-violation", "Log in first, without anything between")
         for feature in self.features:
             handler = feature.nonzas.get((nonza.namespace, nonza.name))
             if handler is not None:
@@ -279,7 +283,7 @@ class ClientStream(Protocol):
         self._send_header(served, header.attrs.get("from"))
         self._check_header(header, domain, served)
         self.served = served
-        self.send_features()
+        self.write(self.offered())
 
     def _check_namespaces(self, header: Header) -> None:
         if header.namespace != ns.STREAMS:
@@ -305,10 +309,10 @@ class ClientStream(Protocol):
         self.write(wire.header(self.id, served.jid.text if served else None, claimed))
         self._header_sent = True
 
-    def send_features(self) -> None:
-        """Offer what can be negotiated now."""
+    def offered(self) -> bytes:
+        """What can be negotiated now."""
         offered = b"".join(feature.offer(self) for feature in self.features if self.state in feature.states)
-        self.write(b"<stream:features>" + offered + b"</stream:features>")
+        return b"<stream:features>" + offered + b"</stream:features>"
 
     # -- for the features
 
@@ -323,13 +327,13 @@ class ClientStream(Protocol):
         """SASL has settled who this is; a new stream follows."""
         self.account = account
         self.state = State.AUTHENTICATED
-        self.exchange = self.offer = None
+        self.login = self.offer = None
+        self._reader.limits = self.services.pool.limits
 
     def restart(self) -> None:
         """The next byte begins a new stream."""
         self.id = secrets.token_hex(8)
         self._header_sent = False
-        self._reader.limits = self.services.pool.limits
         self._reader.restart()
 
     def bound(self, session: ClientSession) -> None:

@@ -1,0 +1,174 @@
+"""A client logs in, whichever elements carry it: SASL (RFC 6120, section 6) or SASL2 (XEP-0388).
+
+Here is what they share: the exchange, what a failure costs, and when a stream has had enough of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.task import deferLater
+
+from xmppd.auth import mechanisms
+from xmppd.auth.anonymous import AnonymousExchange
+from xmppd.auth.channel_binding import bindings
+from xmppd.auth.offer import Offer
+from xmppd.auth.sasl import Challenge, Exchange, SaslFailure, Success, decode_base64
+from xmppd.auth.throttle import delay_after
+from xmppd.core.account import Account
+from xmppd.core.errors import StreamError
+from xmppd.stream.c2s import ClientStream, State
+
+__all__ = ["Login", "Profile", "abort", "admit", "available_bindings", "begin", "respond", "the_offer"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """In which elements SASL is carried.
+
+    :ivar namespace: of those elements.
+    :ivar challenge: a challenge of the server.
+    :ivar failure: the end without success.
+    :ivar succeed: what follows on success; it raises `SaslFailure` if that cannot be.
+    """
+
+    namespace: str
+    challenge: Callable[[bytes], bytes]
+    failure: Callable[[SaslFailure], bytes]
+    succeed: Callable[[ClientStream, Login, Success, Account], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Login:
+    """One exchange that is under way.
+
+    :ivar request: what the client wants beside, as the profile keeps it.
+    """
+
+    profile: Profile
+    exchange: Exchange
+    request: Any = None
+
+
+# -- what is offered
+
+
+def available_bindings(stream: ClientStream) -> dict[str, bytes]:
+    """The channel-binding data of the stream's connection, by type."""
+    connection = stream.tls_connection()
+    return bindings(connection) if connection is not None else {}
+
+
+def the_offer(stream: ClientStream) -> Offer:
+    """What this stream advertises, made once: XEP-0474 hashes it.
+
+    Both profiles advertise the same mechanisms, so it is the offer of either.
+    """
+    if stream.offer is None:
+        assert stream.served is not None
+        found = available_bindings(stream)
+        stream.offer = mechanisms.make_offer(tls=True, bindings=found, enabled=stream.served.mechanisms)
+    return stream.offer
+
+
+def admit(stream: ClientStream, local: str) -> None:
+    """Let somebody try to log in.
+
+    :raises SaslFailure: ``temporary-auth-failure`` after too many wrong passwords.
+    """
+    assert stream.served is not None
+    name = f"{local}@{stream.served.jid.text}"
+    if stream.services.throttle.wait(stream.address, name) > 0:
+        raise SaslFailure("temporary-auth-failure", "Too many wrong passwords; try again later")
+
+
+# -- the exchange
+
+
+async def begin(
+    stream: ClientStream, profile: Profile, start: Callable[[], tuple[Exchange, bytes | None, Any]]
+) -> None:
+    """Begin an exchange.
+
+    :param start: makes it, and gives the initial response and the rest of the request; it may raise
+        `SaslFailure`.
+    """
+    if stream.state is State.PLAIN:
+        await _fail(stream, profile, SaslFailure("encryption-required", "Use STARTTLS first"))
+        return
+    if stream.state is not State.SECURE or stream.served is None:
+        raise StreamError("policy-violation", "You are logged in already")
+    if stream.login is not None:
+        await _fail(stream, profile, SaslFailure("malformed-request", "One exchange at a time"))
+        return
+    try:
+        exchange, data, request = start()
+    except SaslFailure as problem:
+        await _fail(stream, profile, problem)
+        return
+    stream.login = Login(profile, exchange, request)
+    await _step(stream, stream.login, data)
+
+
+async def respond(stream: ClientStream, text: str) -> None:
+    """The client answers a challenge, in base64."""
+    login = _under_way(stream)
+    try:
+        data = decode_base64(text)
+    except SaslFailure as problem:
+        await _fail(stream, login.profile, problem)
+        return
+    await _step(stream, login, data)
+
+
+async def abort(stream: ClientStream) -> None:
+    """The client gives up."""
+    await _fail(stream, _under_way(stream).profile, SaslFailure("aborted"))
+
+
+def _under_way(stream: ClientStream) -> Login:
+    if stream.login is None:
+        raise StreamError("not-authorized", "There is no authentication under way")
+    return stream.login
+
+
+async def _step(stream: ClientStream, login: Login, data: bytes | None) -> None:
+    try:
+        outcome = await login.exchange.step(data)
+        if stream.state is State.CLOSED:
+            return
+        if isinstance(outcome, Challenge):
+            stream.write(login.profile.challenge(outcome.data))
+        else:
+            await _succeed(stream, login, outcome)
+    except SaslFailure as problem:
+        await _fail(stream, login.profile, problem)
+
+
+async def _succeed(stream: ClientStream, login: Login, success: Success) -> None:
+    assert stream.served is not None
+    guest = isinstance(login.exchange, AnonymousExchange)
+    account = stream.services.keeper.enter(stream.served.jid, success.identity, guest=guest)
+    if account is None:
+        raise SaslFailure("not-authorized")
+    if not guest:
+        stream.services.throttle.succeeded(stream.address, account.jid.text)
+    await login.profile.succeed(stream, login, success, account)
+
+
+async def _fail(stream: ClientStream, profile: Profile, problem: SaslFailure) -> None:
+    """Answer a failure, after a while, and count it."""
+    local = stream.login.exchange.local if stream.login is not None else ""
+    stream.login = None
+    stream.failures += 1
+    if problem.is_wrong_password and stream.served is not None:
+        stream.services.throttle.failed(stream.address, f"{local}@{stream.served.jid.text}")
+    if problem.condition != "aborted":
+        await deferLater(stream.services.clock, delay_after(stream.failures))  # type: ignore[arg-type]
+    if stream.state is State.CLOSED:
+        return
+    stream.write(profile.failure(problem))
+    if stream.failures >= stream.services.failures_per_stream:
+        raise StreamError("policy-violation", "Too many failed logins (auth_failures_per_stream)")
