@@ -87,8 +87,7 @@ class Mailbox:
 
     def _owe(self, session: Session, row: int) -> None:
         self.owed.setdefault(row, []).append(session)
-        if row > self.latest:
-            self.latest = row
+        self.latest = max(self.latest, row)
 
     def wait(self, row: int) -> None:
         """Nobody is there: the row waits on the disk."""

@@ -65,9 +65,10 @@ class Offline(Module):
 
     def _offer(self, session: Session) -> None:
         mailbox = session.account.mailbox
-        if mailbox is not None and mailbox.has_backlog and _is_ready(session):
-            if mailbox.begin_replay(session):
-                self.context.spawn(self._replay(session, session.account, mailbox))
+        if mailbox is None or not mailbox.has_backlog or not _is_ready(session):
+            return
+        if mailbox.begin_replay(session):
+            self.context.spawn(self._replay(session, session.account, mailbox))
 
     async def _replay(self, session: Session, account: Account, mailbox: Mailbox) -> None:
         """Read the backlog in slices and give it to a session; live messages wait behind it."""

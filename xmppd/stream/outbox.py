@@ -258,7 +258,10 @@ class Outbox:
         return self.kept <= stanzas and self.kept_bytes <= size
 
     def trim(self, stanzas: int, size: int) -> None:
-        """Forget the oldest entries of a session that cannot be resumed until the rest fits; they still count."""
+        """Forget the oldest entries of a session that cannot be resumed, until the rest fits.
+
+        They still count.
+        """
         while self.queue and (len(self.queue) > stanzas or self.kept_bytes > size):
             self._pop()
             self.dropped += 1

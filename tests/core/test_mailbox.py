@@ -1,0 +1,413 @@
+"""What an account has certainly got: the mark, what is owed, and the backlog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from twisted.trial import unittest
+
+from xmppd.core.mailbox import Mailbox
+from xmppd.core.stanza import Stanza
+
+
+class FakeSession:
+    """Remembers what it was sent."""
+
+    def __init__(self, priority: int | None = 0) -> None:
+        self.priority = priority
+        self.sent: list[tuple[Stanza, int | None]] = []
+
+    @property
+    def rows(self) -> list[int | None]:
+        return [row for _, row in self.sent]
+
+    def send(self, stanza: Stanza, row: int | None = None) -> None:
+        self.sent.append((stanza, row))
+
+
+def mailbox(mark: int = 0, confirmed: Iterable[int] = (), latest: int = 0) -> Mailbox:
+    return Mailbox(mark, confirmed, latest, lambda _: None)
+
+
+def session(priority: int | None = 0) -> Any:
+    return FakeSession(priority)
+
+
+def message() -> Stanza:
+    return Stanza("message", {})
+
+
+class DeliveryTests(unittest.SynchronousTestCase):
+    """Live messages."""
+
+    def test_new_account_has_no_backlog(self) -> None:
+        self.assertFalse(mailbox(5, (), 5).has_backlog)
+
+    def test_rows_after_the_mark_may_be_on_the_disk(self) -> None:
+        self.assertTrue(mailbox(5, (), 6).has_backlog)
+
+    def test_confirmation_moves_the_mark(self) -> None:
+        box, phone = mailbox(), session()
+        box.deliver(phone, message(), 1)
+        self.assertEqual(phone.rows, [1])
+        self.assertEqual(box.mark, 0)
+        box.confirm([1])
+        self.assertEqual(box.mark, 1)
+        self.assertEqual(box.confirmed, set())
+
+    def test_owed_row_holds_the_mark(self) -> None:
+        box, phone, desk = mailbox(), session(), session()
+        box.deliver(phone, message(), 1)
+        box.deliver(desk, message(), 2)
+        box.confirm([2])
+        self.assertEqual((box.mark, box.confirmed), (0, {2}))
+        box.confirm([1])
+        self.assertEqual((box.mark, box.confirmed), (2, set()))
+
+    def test_one_of_two_sessions_confirms_for_both(self) -> None:
+        box, phone, desk = mailbox(), session(), session()
+        for each in (phone, desk):
+            box.deliver(each, message(), 1)
+        box.confirm([1])
+        self.assertEqual(box.mark, 1)
+        box.gone(desk)
+        self.assertFalse(box.has_backlog)
+
+    def test_message_without_a_row_is_only_sent(self) -> None:
+        box, phone = mailbox(3, (), 3), session()
+        box.deliver(phone, message(), None)
+        self.assertEqual((phone.rows, box.owed, box.mark), ([None], {}, 3))
+
+    def test_waiting_row_holds_the_mark(self) -> None:
+        box, phone = mailbox(), session()
+        box.wait(1)
+        box.deliver(phone, message(), 2)
+        box.confirm([2])
+        self.assertEqual(box.mark, 0)
+        self.assertTrue(box.has_backlog)
+
+    def test_rows_of_a_dead_session_become_backlog(self) -> None:
+        box, phone = mailbox(), session()
+        for row in (1, 2, 3):
+            box.deliver(phone, message(), row)
+        box.confirm([2])
+        box.gone(phone)
+        self.assertTrue(box.has_backlog)
+        self.assertEqual(box.mark, 0)
+        desk = session()
+        self.assertEqual([row for row in (1, 2, 3) if box.claim(desk, row)], [1, 3])
+
+    def test_row_that_another_session_owes_is_not_given_again(self) -> None:
+        box, phone, desk = mailbox(), session(), session()
+        for each in (phone, desk):
+            box.deliver(each, message(), 1)
+        box.gone(phone)
+        self.assertFalse(box.has_backlog)
+        self.assertFalse(box.claim(session(), 1))
+
+    def test_unknown_and_repeated_confirmations_do_no_harm(self) -> None:
+        box, phone = mailbox(4, (), 4), session()
+        box.deliver(phone, message(), 6)
+        box.confirm([2, 6, 6])
+        self.assertEqual((box.mark, box.confirmed, box.owed), (6, set(), {}))
+
+    def test_moves_are_reported(self) -> None:
+        moved: list[Mailbox] = []
+        box = Mailbox(0, (), 0, moved.append)
+        box.deliver(session(), message(), 1)
+        self.assertEqual(moved, [])
+        box.confirm([1])
+        self.assertEqual(moved, [box])
+
+
+class NegativePriorityTests(unittest.SynchronousTestCase):
+    """A session that gets a message for its full JID only does not take it from the account."""
+
+    def test_row_waits_for_another_session(self) -> None:
+        for priority in (None, -1):
+            box, bot, phone = mailbox(), session(priority), session()
+            box.deliver(bot, message(), 1)
+            self.assertEqual(bot.rows, [1])
+            box.confirm([1])
+            self.assertEqual(box.mark, 0)
+            self.assertTrue(box.has_backlog)
+            self.assertTrue(box.claim(phone, 1))
+            box.confirm([1])
+            box.read_to(1)
+            self.assertEqual(box.mark, 1)
+
+    def test_same_session_does_not_get_it_again(self) -> None:
+        box, phone = mailbox(), session(None)
+        box.deliver(phone, message(), 1)
+        box.confirm([1])
+        phone.priority = 0
+        self.assertFalse(box.claim(phone, 1))
+        box.read_to(1)
+        self.assertEqual((box.mark, box.has_backlog), (1, False))
+
+    def test_same_session_owes_it_until_it_confirms(self) -> None:
+        box, phone = mailbox(), session(None)
+        box.deliver(phone, message(), 1)
+        phone.priority = 0
+        self.assertFalse(box.claim(phone, 1))
+        box.read_to(1)
+        self.assertEqual(box.mark, 0)
+        box.confirm([1])
+        self.assertEqual(box.mark, 1)
+
+    def test_dead_session_is_forgotten(self) -> None:
+        box, bot = mailbox(), session(-1)
+        box.deliver(bot, message(), 1)
+        box.confirm([1])
+        box.gone(bot)
+        self.assertTrue(box.claim(session(), 1))
+
+
+class ReplayTests(unittest.SynchronousTestCase):
+    """The backlog comes before what is live."""
+
+    def test_live_messages_wait_behind_it(self) -> None:
+        box, phone = mailbox(0, (), 1), session()
+        self.assertTrue(box.begin_replay(phone))
+        box.deliver(phone, message(), 2)
+        box.deliver(phone, message(), None)
+        self.assertEqual(phone.rows, [])
+        self.assertTrue(box.claim(phone, 1))
+        phone.send(message(), 1)
+        box.read_to(1)
+        box.end_replay(phone)
+        self.assertEqual(phone.rows, [1, 2, None])
+        box.confirm([1, 2])
+        self.assertEqual(box.mark, 2)
+
+    def test_other_sessions_do_not_wait(self) -> None:
+        box, phone, desk = mailbox(0, (), 1), session(), session()
+        box.begin_replay(phone)
+        self.assertFalse(box.begin_replay(desk))
+        box.deliver(desk, message(), 2)
+        self.assertEqual(desk.rows, [2])
+        box.end_replay(desk)
+        self.assertFalse(box.begin_replay(desk))
+
+    def test_what_waited_for_a_dead_session_is_not_lost(self) -> None:
+        box, phone = mailbox(0, (), 1), session()
+        box.begin_replay(phone)
+        ephemeral = message()
+        box.deliver(phone, message(), 2)
+        box.deliver(phone, ephemeral, None)
+        self.assertEqual(box.take_unsent(phone), [ephemeral])
+        box.gone(phone)
+        desk = session()
+        self.assertTrue(box.begin_replay(desk))
+        self.assertEqual([row for row in (1, 2) if box.claim(desk, row)], [1, 2])
+
+    def test_row_set_free_behind_the_reader_is_seen_by_it(self) -> None:
+        box, phone, desk = mailbox(0, (), 0), session(), session()
+        box.deliver(phone, message(), 1)
+        box.wait(2)
+        box.begin_replay(desk)
+        place = box.read_until
+        box.claim(desk, 2)
+        box.read_to(2)
+        box.gone(phone)
+        self.assertLess(box.read_until, 2)
+        self.assertEqual(box.read_until, place)
+        self.assertTrue(box.has_backlog)
+        self.assertTrue(box.claim(desk, 1))
+
+    def test_restored_session_owes_its_rows(self) -> None:
+        box, phone = mailbox(2, (4,), 6), session()
+        box.restore(phone, [1, 4, 5])
+        desk = session()
+        self.assertEqual([row for row in range(1, 7) if box.claim(desk, row)], [3, 6])
+
+
+class PassingTests(unittest.SynchronousTestCase):
+    """Rows that are no part of the history go when they are confirmed."""
+
+    def test_confirmed_row_is_finished_once(self) -> None:
+        box, phone = mailbox(), session()
+        box.passing.add(1)
+        box.deliver(phone, message(), 1)
+        self.assertEqual(box.take_finished(), [])
+        box.confirm([1])
+        self.assertEqual((box.take_finished(), box.take_finished(), box.passing), ([1], [], set()))
+
+    def test_history_stays(self) -> None:
+        box, phone = mailbox(), session()
+        box.deliver(phone, message(), 1)
+        box.confirm([1])
+        self.assertEqual(box.take_finished(), [])
+
+
+class Model(RuleBasedStateMachine):
+    """Everything that can happen to an account, against plain sets.
+
+    `rows` are those on the disk; `got` those that a session of non-negative priority has acknowledged.
+    """
+
+    sessions = Bundle("sessions")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.box = mailbox()
+        self.rows: list[int] = []
+        self.got: set[int] = set()
+        self.alive: list[FakeSession] = []
+        self.unacked: dict[FakeSession, list[int]] = {}
+        self.counts: dict[tuple[FakeSession, int], bool] = {}
+        self.acked: set[tuple[FakeSession, int]] = set()
+        self.claimed: set[int] = set()
+        #: A replay under way: who, from where, up to where, and what the disk gave.
+        self.reading: tuple[FakeSession, int, int, list[int]] | None = None
+
+    def _new_row(self) -> int:
+        row = self.rows[-1] + 3 if self.rows else 3
+        self.rows.append(row)
+        return row
+
+    def _note_sent(self) -> None:
+        """Book what the sessions were sent since the last time."""
+        for each in self.alive:
+            known = self.unacked[each]
+            for row in each.rows[self._known(each) :]:
+                assert row is not None
+                assert (each, row) not in self.counts, "a session got a row twice"
+                self.counts[each, row] = each.priority is not None and each.priority >= 0
+                known.append(row)
+
+    def _known(self, each: FakeSession) -> int:
+        return sum(who is each for who, _ in self.counts)
+
+    @rule(target=sessions, priority=st.sampled_from([None, -1, 0, 0, 5]))
+    def bind(self, priority: int | None) -> FakeSession:
+        new = FakeSession(priority)
+        self.alive.append(new)
+        self.unacked[new] = []
+        return new
+
+    @rule(who=sessions, priority=st.sampled_from([-1, 0]))
+    def change_priority(self, who: FakeSession, priority: int) -> None:
+        if who in self.alive:
+            who.priority = priority
+
+    @rule(who=st.lists(sessions, max_size=3, unique_by=id))
+    def message(self, who: list[FakeSession]) -> None:
+        row = self._new_row()
+        ready = [each for each in who if each in self.alive and (each.priority or 0) >= 0]
+        ready = [each for each in ready if each.priority is not None]
+        for each in ready:
+            self.box.deliver(cast(Any, each), message(), row)
+        if not ready:
+            self.box.wait(row)
+        self._note_sent()
+
+    @rule(who=sessions)
+    def message_to_full_jid(self, who: FakeSession) -> None:
+        if who in self.alive:
+            self.box.deliver(cast(Any, who), message(), self._new_row())
+            self._note_sent()
+
+    @rule(who=sessions, number=st.integers(1, 5))
+    def acknowledge(self, who: FakeSession, number: int) -> None:
+        if who not in self.alive:
+            return
+        rows, self.unacked[who] = self.unacked[who][:number], self.unacked[who][number:]
+        self.box.confirm(rows)
+        self.acked |= {(who, row) for row in rows}
+        # Who shows that it has a row that another session owes by now spares that one the trouble.
+        self.got |= {row for row in rows if self.counts[who, row] or row in self.claimed}
+
+    @rule(who=consumes(sessions))
+    def die(self, who: FakeSession) -> None:
+        if who in self.alive:
+            self.alive.remove(who)
+            self.box.gone(cast(Any, who))
+
+    @precondition(lambda self: self.box.has_backlog and self.reading is None)
+    @rule(who=sessions, size=st.integers(1, 3))
+    def start_reading(self, who: FakeSession, size: int) -> None:
+        if who not in self.alive or who.priority is None or who.priority < 0:
+            return
+        if self.box.begin_replay(cast(Any, who)):
+            after, until = self.box.read_until, self.box.backlog_until
+            found = [row for row in self.rows if row > after][:size]
+            self.reading = (who, after, until if len(found) < size else min(found[-1], until), found)
+
+    @precondition(lambda self: self.reading is not None)
+    @rule()
+    def finish_reading(self) -> None:
+        assert self.reading is not None
+        (who, after, until, found), self.reading = self.reading, None
+        if who in self.alive and self.box.read_until == after and (who.priority or 0) >= 0:
+            for row in found:
+                if row <= until:
+                    self._claim(who, row)
+            self.box.read_to(until)
+        self.box.end_replay(cast(Any, who))
+        self._note_sent()
+
+    def _claim(self, who: FakeSession, row: int) -> None:
+        waited = row not in self.got and row not in self.box.owed
+        if self.box.claim(cast(Any, who), row):
+            who.send(message(), row)
+        elif waited:
+            # It had got the row when that did not count yet.
+            assert (who, row) in self.counts, "a row was passed over"
+            self.counts[who, row] = True
+            if (who, row) in self.acked:
+                self.got.add(row)
+        if waited:
+            self.claimed.add(row)
+
+    @precondition(lambda self: self.reading is None)
+    @rule()
+    def restart(self) -> None:
+        """Everyone is gone; what is written down is the mark."""
+        for each in self.alive:
+            self.box.gone(cast(Any, each))
+        self.alive.clear()
+        self.box = mailbox(self.box.mark, self.box.confirmed, self.rows[-1] if self.rows else 0)
+
+    @invariant()
+    def mark_is_right(self) -> None:
+        box = self.box
+        for row in self.rows:
+            if row not in self.got:
+                assert row > box.mark, "the mark passed a row that nobody has got"
+                assert row not in box.confirmed
+
+    @invariant()
+    def waiting_rows_are_owed_or_backlog(self) -> None:
+        for row in self.rows:
+            if row not in self.got and row not in self.box.owed:
+                assert self.box.read_until < row <= self.box.backlog_until, "a row waits for nobody"
+
+    def teardown(self) -> None:
+        """Whoever comes last gets the rest, and then nothing is left."""
+        if self.reading is not None:
+            self.finish_reading()
+        for each in self.alive:
+            self.box.gone(cast(Any, each))
+        self.alive.clear()
+        last = self.bind(0)
+        while self.box.has_backlog:
+            self.start_reading(last, 2)
+            self.finish_reading()
+        self.acknowledge(last, len(self.rows))
+        assert self.got == set(self.rows), "a row was lost"
+        assert self.box.mark == (self.rows[-1] if self.rows else 0)
+        assert not self.box.confirmed
+        assert not self.box.owed
+
+
+class ModelTests(unittest.SynchronousTestCase):
+    def test_nothing_is_lost_or_given_twice(self) -> None:
+        """No row lost, no session gets one twice, the mark is always right."""
+        from hypothesis.stateful import run_state_machine_as_test  # noqa: PLC0415
+
+        run_state_machine_as_test(Model, settings=settings(max_examples=400, stateful_step_count=40))
