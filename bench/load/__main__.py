@@ -20,7 +20,6 @@ from bench.load.registry import SCENARIOS, Result
 from bench.load.run import Run
 from bench.load.target import Target, XmppError
 
-
 #: Without uvloop the generator costs more; the server's figures stay.
 loops = import_module("uvloop" if find_spec("uvloop") else "asyncio")
 
