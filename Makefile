@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 INTEROP := tests/interop
 
-.PHONY: run test lint format bench playground clean
+.PHONY: run test lint format bench docs playground clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/made-run
@@ -30,6 +30,11 @@ format: $(VENV)/made-test
 
 bench: $(VENV)/made-test
 	@$(BIN)/python -m bench
+
+# What is generated: the list of specifications and the sample configuration.
+docs: $(VENV)/made-run
+	$(BIN)/python -m xmppd.xeps > docs/xeps.md
+	$(BIN)/xmppctl sample > xmppd/xmppd.toml
 
 playground: $(VENV)/made-run
 	@echo "Connect to localhost, port 5222, as user0@localhost to user9@localhost with the password pw."

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from xmppd.core.module import Xep
+
 if TYPE_CHECKING:
     from xmppd.core.stanza import Stanza
     from xmppd.stream.c2s import ClientStream, State
@@ -30,6 +32,7 @@ class Feature:
     :ivar nonzas: its handlers by namespace and name; they are called in any state and check it.
     :ivar wants: whether it takes this stanza before a resource is bound, in one of its states.
     :ivar take: what it does with it.
+    :ivar xeps: what it implements; `docs/xeps.md` is made from it.
     """
 
     states: frozenset[State] = frozenset()
@@ -37,3 +40,4 @@ class Feature:
     nonzas: Mapping[tuple[str, str], NonzaHandler] = field(default_factory=dict)
     wants: Callable[[Stanza], bool] | None = None
     take: Callable[[ClientStream, Stanza], Awaitable[None] | None] | None = None
+    xeps: tuple[Xep, ...] = ()

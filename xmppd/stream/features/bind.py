@@ -8,6 +8,7 @@ from xmppd.core import ns, replies
 from xmppd.core.account import Account
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID, InvalidJID
+from xmppd.core.module import Xep
 from xmppd.core.stanza import Stanza
 from xmppd.stream.addressing import check_iq
 from xmppd.stream.c2s import ClientStream, State
@@ -71,4 +72,11 @@ def _take(stream: ClientStream, stanza: Stanza) -> None:
     session.send(replies.result(stanza, ns.BIND, "bind", payload))
 
 
-BIND = Feature(frozenset((State.AUTHENTICATED,)), _offer, {}, _wants, _take)
+BIND = Feature(
+    frozenset((State.AUTHENTICATED,)),
+    _offer,
+    {},
+    _wants,
+    _take,
+    xeps=(Xep("0478", "0.2.0", "Stream Limits Advertisement"),),
+)

@@ -8,6 +8,7 @@ from xmppd.auth import mechanisms
 from xmppd.auth.sasl import Exchange, SaslFailure, Success, encode_base64, initial_response
 from xmppd.core import ns
 from xmppd.core.account import Account
+from xmppd.core.module import Xep
 from xmppd.core.stanza import escape_text
 from xmppd.stream import login
 from xmppd.stream.c2s import ClientStream, State
@@ -76,4 +77,10 @@ SASL = Feature(
     frozenset((State.SECURE,)),
     _offer,
     {(ns.SASL, "auth"): _auth, (ns.SASL, "response"): _response, (ns.SASL, "abort"): _abort},
+    xeps=(
+        Xep("RFC 6120", "", "Extensible Messaging and Presence Protocol: Core"),
+        Xep("0175", "1.2", "Best Practices for Use of SASL ANONYMOUS"),
+        Xep("0440", "1.0.0", "SASL Channel-Binding Type Capability"),
+        Xep("0474", "0.5.0", "SASL SCRAM Downgrade Protection"),
+    ),
 )

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from xmppd.core import ns
 from xmppd.core.errors import StreamError
+from xmppd.core.module import Xep
 from xmppd.core.stanza import Stanza
 from xmppd.stream.c2s import ClientStream, State
 from xmppd.stream.features import Feature
@@ -153,4 +154,5 @@ SM = Feature(
             ("a", _acknowledge),
         )
     },
+    xeps=(Xep("0198", "1.6.3", "Stream Management"),),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xmppd.core import ns
 from xmppd.core.errors import StreamError
+from xmppd.core.module import Xep
 from xmppd.stream.c2s import ClientStream, State
 from xmppd.stream.features import Feature
 from xmppd.xml.parser import Nonza
@@ -21,4 +22,10 @@ def _start(stream: ClientStream, _: Nonza) -> None:
     stream.start_tls()
 
 
-STARTTLS = Feature(frozenset((State.PLAIN,)), _offer, {(ns.TLS, "starttls"): _start})
+STARTTLS = Feature(
+    frozenset((State.PLAIN,)),
+    _offer,
+    {(ns.TLS, "starttls"): _start},
+    # The same without asking is a listener of its own.
+    xeps=(Xep("0368", "1.1.0", "SRV records for XMPP over TLS"),),
+)
