@@ -258,8 +258,10 @@ class OfflineTestCase(SynchronousTestCase):
     """Runs xmppctl in a folder of its own."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
-        self.folder.mkdir()
+        # The name of a socket must be short, which the folder of a test need not be.
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
         self.addCleanup(os.chdir, Path.cwd())
         os.chdir(self.folder)
         self.patch(offline, "SYSTEM_FILE", self.folder / "etc" / "xmppd.toml")
