@@ -19,9 +19,15 @@ run: $(VENV)/made-run
 test: $(VENV)/made-test $(INTEROP)/node_modules/made
 	@$(BIN)/python tests/run.py $(TESTS)
 
-lint: $(VENV)/made-test
+lint: lint-rules lint-format lint-types
+
+lint-rules: $(VENV)/made-test
 	$(BIN)/ruff check .
+
+lint-format: $(VENV)/made-test
 	$(BIN)/ruff format --check .
+
+lint-types: $(VENV)/made-test
 	$(BIN)/mypy
 
 format: $(VENV)/made-test
@@ -30,6 +36,9 @@ format: $(VENV)/made-test
 
 bench: $(VENV)/made-test
 	@$(BIN)/python -m bench
+
+compare: $(VENV)/made-test
+	@$(BIN)/python -m bench.compare
 
 # What is generated: the list of specifications and the sample configuration.
 docs: $(VENV)/made-run
