@@ -21,6 +21,7 @@ from xmppd.routing.registry import LocalRegistry
 from xmppd.storage import sessions as store
 from xmppd.storage.archive_book import arrived
 from xmppd.storage.database import Database
+from xmppd.stream.csi import activate
 from xmppd.stream.ledger import Ledger
 from xmppd.stream.outbox import Outbox, Sent
 from xmppd.stream.services import Services
@@ -88,6 +89,7 @@ class Hibernation:
         for session in list(self._registry.sessions()):
             if not isinstance(session, ClientSession):
                 continue
+            activate(session)
             if session.smacks is None or not session.smacks.resumable or session.account.id is None:
                 self._services.keeper.end(session)
         for session in list(self._registry.sessions()):

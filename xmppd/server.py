@@ -33,6 +33,7 @@ from xmppd.storage.database import Database
 from xmppd.stream.c2s import ClientStream
 from xmppd.stream.features import Feature
 from xmppd.stream.features.bind import BIND
+from xmppd.stream.features.csi import CSI
 from xmppd.stream.features.registration import REGISTRATION
 from xmppd.stream.features.sasl import SASL
 from xmppd.stream.features.sm import SM
@@ -50,7 +51,7 @@ __all__ = ["FEATURES", "Server", "StreamFactory"]
 _log = Logger()
 
 #: What a stream negotiates, in the order in which it is offered (XEP-0170).
-FEATURES: Final[tuple[Feature, ...]] = (STARTTLS, SASL, REGISTRATION, BIND, SM)
+FEATURES: Final[tuple[Feature, ...]] = (STARTTLS, SASL, REGISTRATION, BIND, SM, CSI)
 
 #: Seconds that clients have to close their streams when the server stops.
 FAREWELL: Final = 2.0
@@ -152,6 +153,7 @@ class Server:
             ),
             sm=SmLimits(limits.sm_queue, limits.sm_queue_bytes, limits.sm_resume_timeout or 0),
             write_buffer=limits.write_buffer_bytes,
+            csi_queue=limits.csi_queue,
             failures_per_stream=limits.auth_failures_per_stream,
         )
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from enum import Enum, auto
 from typing import NamedTuple
 
 from xmppd.core import ns
 from xmppd.core.jid import JID
-from xmppd.core.stanza import Stanza
+from xmppd.core.stanza import Child, Stanza
 
 __all__ = [
+    "Importance",
     "Verdict",
+    "importance",
     "is_carbon",
     "is_carbon_eligible",
     "is_conversation",
@@ -41,8 +44,22 @@ _HISTORY = frozenset(
 )
 #: Payloads that make a message of any type one of instant messaging (XEP-0280, 6.1).
 _IN_CHATS = frozenset((ns.RECEIPTS, ns.CHAT_STATES, ns.MARKERS))
+#: What of the history nobody is to be disturbed for.
+_QUIET = frozenset((ns.RECEIPTS, ns.MARKERS))
+#: Payloads that a user wants to know of at once, as those of the history.
+_LOUD = (_HISTORY - _QUIET) | {"urn:xmpp:attention:0"}
 #: In the canonical form of stanzas no element has a prefix.
 _invitation = re.compile(rb"<invite[ \t\r\n/>]").search
+_displayed = re.compile(rb"<displayed[ \t\r\n/>]").search
+_own_in_room = re.compile(rb"""<status[^>]*\scode=["']110["']""").search
+_loud_inside = re.compile(
+    rb"""<(?:body|subject)[ \t\r\n/>]|\sxmlns=["'](?:%b)["']"""
+    % b"|".join(re.escape(namespace.encode()) for namespace in sorted(_LOUD))
+).search
+_states_inside = re.compile(rb"""\sxmlns=["']%b["']""" % re.escape(ns.CHAT_STATES.encode())).search
+_quiet_inside = re.compile(
+    rb"""\sxmlns=["'](?:%b)["']""" % b"|".join(re.escape(namespace.encode()) for namespace in sorted(_QUIET))
+).search
 
 
 class Verdict(NamedTuple):
@@ -161,3 +178,82 @@ def _belongs_to_chat(stanza: Stanza) -> Verdict:
         if namespace == ns.CONFERENCE or (namespace == ns.MUC_USER and _invitation(stanza.xml(child))):
             return Verdict(True, "invitation")
     return Verdict(False, "no content of chats")
+
+
+# -- client state (XEP-0352)
+
+
+class Importance(Enum):
+    """What becomes of a stanza for a client whose user does not look."""
+
+    #: It is sent, behind all that was held.
+    NOW = auto()
+    #: It is held; a newer one from the same address takes its place.
+    LATEST = auto()
+    #: It is held.
+    LATER = auto()
+    #: It means nothing any more when the user looks again.
+    NEVER = auto()
+
+
+def importance(stanza: Stanza) -> tuple[Importance, str]:
+    """How much a stanza matters while the user does not look, and why (XEP-0352, section 3.2)."""
+    if stanza.kind == "message":
+        return _importance_of_message(stanza)
+    if stanza.kind == "presence":
+        return _importance_of_presence(stanza)
+    return Importance.NOW, "iq"
+
+
+def _importance_of_presence(stanza: Stanza) -> tuple[Importance, str]:
+    if stanza.type not in (None, "unavailable"):
+        return Importance.NOW, f"presence {stanza.type}"
+    mark = stanza.find(ns.MUC_USER, "x")
+    if mark is not None and _own_in_room(stanza.xml(mark)):
+        # It ends a join that the client waits for, or tells that the user is no longer in the room.
+        return Importance.NOW, "own presence in a room"
+    return Importance.LATEST, "presence"
+
+
+def _importance_of_message(stanza: Stanza) -> tuple[Importance, str]:
+    kind = stanza.message_type
+    if kind == "error":
+        return Importance.NOW, "type error"
+    if kind == "headline":
+        return Importance.LATER, "type headline"
+    states = False
+    others = False
+    for child in stanza.children:
+        namespace, name = child[0], child[1]
+        if namespace == ns.CHAT_STATES:
+            states = True
+        elif namespace == ns.CARBONS and name in ("received", "sent"):
+            return _importance_of_copy(stanza.xml(child), sent=name == "sent")
+        elif _is_loud(stanza, child):
+            return Importance.NOW, "content"
+        elif namespace != ns.HINTS and (namespace, name) != (ns.CLIENT, "thread"):
+            others = True
+    if states and not others:
+        return Importance.NEVER, "chat state only"
+    return Importance.LATER, "no content"
+
+
+def _is_loud(stanza: Stanza, child: Child) -> bool:
+    namespace, name = child[0], child[1]
+    if namespace == ns.CLIENT:
+        return name in ("body", "subject")
+    if namespace == ns.MUC_USER:
+        return _invitation(stanza.xml(child)) is not None
+    # The client waits for what it has asked its archive for.
+    return namespace in _LOUD or (namespace == ns.MAM and name == "result")
+
+
+def _importance_of_copy(xml: bytes, *, sent: bool) -> tuple[Importance, str]:
+    """Of a carbon; its payloads have a declaration of their namespace each."""
+    if _loud_inside(xml) or _invitation(xml):
+        return Importance.NOW, "copy of content"
+    if sent and _displayed(xml):
+        return Importance.NOW, "read on another device"
+    if _states_inside(xml) and not _quiet_inside(xml):
+        return Importance.NEVER, "copy of a chat state"
+    return Importance.LATER, "copy without content"

@@ -114,6 +114,7 @@ class Services:
     :ivar tls: the contexts of the served domains, for ``transport.startTLS``.
     :ivar streams: the open connections.
     :ivar write_buffer: bytes that may wait for a client that does not read.
+    :ivar csi_queue: stanzas that are held for an inactive client.
     """
 
     clock: Clock
@@ -128,4 +129,5 @@ class Services:
     timeouts: Timeouts
     sm: SmLimits
     write_buffer: int = 1 << 20
+    csi_queue: int = 256
     failures_per_stream: int = 5

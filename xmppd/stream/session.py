@@ -13,6 +13,7 @@ from xmppd.stream.outbox import Outbox, Sent
 
 if TYPE_CHECKING:
     from xmppd.stream.c2s import ClientStream
+    from xmppd.stream.csi import Inactive
     from xmppd.stream.smacks import Smacks
 
 __all__ = ["ClientSession"]
@@ -24,6 +25,7 @@ class ClientSession:
     :ivar stream: its connection; None while it hibernates.
     :ivar ledger: what the client sent, once stream management is enabled.
     :ivar smacks: its stream management, once enabled.
+    :ivar inactive: what holds stanzas back while the user does not look (XEP-0352), else None.
     :ivar since: seconds since 1970 when it was bound.
     """
 
@@ -32,6 +34,7 @@ class ClientSession:
         "account",
         "description",
         "ended",
+        "inactive",
         "jid",
         "ledger",
         "outbox",
@@ -54,6 +57,7 @@ class ClientSession:
         self.stream: ClientStream | None = None
         self.ledger: Ledger | None = None
         self.smacks: Smacks | None = None
+        self.inactive: Inactive | None = None
         self.ended = False
         #: Address and TLS of its last connection, for people.
         self.description: dict[str, str] = {}
@@ -68,10 +72,14 @@ class ClientSession:
 
     def send(self, stanza: Stanza, row: int | None = None) -> None:
         """Queue a stanza for the client."""
-        if not self.ended:
-            self.outbox.send(stanza, row)
-            if self.smacks is not None:
-                self.smacks.queued()
+        if self.ended:
+            return
+        if self.inactive is not None:
+            self.inactive.send(stanza, row)
+            return
+        self.outbox.send(stanza, row)
+        if self.smacks is not None:
+            self.smacks.queued()
 
     async def room(self) -> None:
         """Done when the client reads what was written to it, or is gone."""
@@ -91,5 +99,7 @@ class ClientSession:
             self.smacks.expire()
 
     def take_unacknowledged(self) -> list[Sent]:
-        """What the client never acknowledged."""
+        """What the client never acknowledged, or was never sent."""
+        if self.inactive is not None:
+            self.inactive.let_go()
         return self.outbox.take_unacknowledged()

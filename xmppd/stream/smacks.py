@@ -17,6 +17,7 @@ from xmppd.core import ns
 from xmppd.core.context import Clock
 from xmppd.core.errors import StreamError
 from xmppd.core.stanza import escape_attribute
+from xmppd.stream.csi import activate
 from xmppd.stream.ledger import Ledger
 from xmppd.stream.outbox import Sent, TooHigh
 
@@ -259,6 +260,7 @@ class Smacks:
             f"<resumed xmlns='{self.xmlns}' previd='{previous}' h='{session.ledger.handled}'/>".encode()
         )
         session.outbox.rewrite(prepare)
+        activate(session)
         if not session.ledger.settled:
             self._ack_due = True
         if session.outbox.queue:
