@@ -18,7 +18,7 @@ class Archiving(Module):
     """Writes messages down as they pass."""
 
     name = "archiving"
-    xeps = (Xep("0334", "0.4.0", "Message Processing Hints"),)
+    xeps = (Xep("0334", "1.0.0", "Message Processing Hints"),)
 
     @on(MessageSending, Stage.ARCHIVE)
     def sent(self, event: MessageSending) -> None:
