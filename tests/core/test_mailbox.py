@@ -260,6 +260,8 @@ class Model(RuleBasedStateMachine):
         self.alive: list[FakeSession] = []
         self.unacked: dict[FakeSession, list[int]] = {}
         self.counts: dict[tuple[FakeSession, int], bool] = {}
+        #: What went to a session of negative priority.
+        self.shown: set[tuple[FakeSession, int]] = set()
         self.acked: set[tuple[FakeSession, int]] = set()
         self.claimed: set[int] = set()
         #: A replay under way: who, from where, up to where, and what the disk gave.
@@ -277,7 +279,7 @@ class Model(RuleBasedStateMachine):
             for row in each.rows[self._known(each) :]:
                 assert row is not None
                 assert (each, row) not in self.counts, "a session got a row twice"
-                self.counts[each, row] = each.priority is not None and each.priority >= 0
+                self.counts[each, row] = (each, row) not in self.shown
                 known.append(row)
 
     def _known(self, each: FakeSession) -> int:
@@ -309,7 +311,10 @@ class Model(RuleBasedStateMachine):
     @rule(who=sessions)
     def message_to_full_jid(self, who: FakeSession) -> None:
         if who in self.alive:
-            self.box.deliver(cast(Any, who), message(), self._new_row())
+            row = self._new_row()
+            if who.priority is None or who.priority < 0:
+                self.shown.add((who, row))
+            self.box.deliver(cast(Any, who), message(), row)
             self._note_sent()
 
     @rule(who=sessions, number=st.integers(1, 5))
