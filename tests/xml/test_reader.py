@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 import weakref
 from random import Random
 from typing import Any
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -525,6 +527,42 @@ class WorkTests(unittest.TestCase):
             self.assertIs(stream._parser._buffer, buffer)
         stream.push(b"</message>")
         self.assertEqual(len(stream.next().children), 901)
+
+
+class WholeTagsTests(unittest.TestCase):
+    """Newer expats wait for twice the bytes of a token that came in part ("reparse deferral")."""
+
+    @given(streams(), chunkings())
+    def test_expat_never_sees_a_part_of_a_tag(self, stream: Stream, random: Random) -> None:
+        whole = re.compile(
+            rb"""(?:[^<]*(?:<!\[CDATA\[(?s:.*?)\]\]>|<(?:[^<>'"!]|'[^'<]*'|"[^"<]*")+>))*""",
+        ).fullmatch
+
+        class Watched:
+            def __init__(self, expat: Any) -> None:
+                self.expat = expat
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.expat, name)
+
+            def Parse(self, data: bytes) -> None:
+                assert whole(data), data
+                self.expat.Parse(data)
+
+        class Watching(parser.XMLParser):
+            def __init__(self, header: Header | None = None, *, limits: Limits) -> None:
+                super().__init__(header, limits=limits)
+                self._expat = Watched(self._expat)
+
+        pool = ParserPool(Limits())
+        tested = StreamReader(Limits())
+        with mock.patch.object(reader, "XMLParser", Watching):
+            for chunk in chunks(stream.data, random):
+                tested.push(chunk)
+                for item in drain(tested):
+                    if isinstance(item, Header):
+                        tested.settle(pool)
+            self.assertIsNone(tested.next())
 
 
 class PoolTests(unittest.TestCase):

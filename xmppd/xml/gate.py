@@ -17,10 +17,12 @@ __all__ = ["WHITESPACE", "Gate", "match_tag"]
 #: White space by production 3 of XML 1.0; `bytes.strip` alone would take form feeds too.
 WHITESPACE = b" \t\r\n"
 
+# Possessive, so that nothing is tried twice, but not around groups: there Python 3.11.2 (gh-106052) is wrong.
+
 #: A whole tag, at the place of its opening bracket.
-match_tag = re.compile(rb"""<[^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*+>""").match
-#: As many whole tags, with the text before each, as there are.  Possessive: it never tries a second way.
-_whole_tags = re.compile(rb"""(?:[^<]*+<[^<>!?'"][^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*+>)*+""").match
+match_tag = re.compile(rb"""<[^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*>""").match
+#: As many whole tags, with the text before each, as there are.
+_whole_tags = re.compile(rb"""(?:[^<]*+<[^<>!?'"][^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*>)*""").match
 #: What may come next inside a tag.
 _in_tag = re.compile(rb"""[<>'"]""").search
 _CDATA = b"<![CDATA["
