@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from xmppd import __version__
 from xmppd.admin.commands import SessionRow, StreamManagementRow, UserRow
+from xmppd.core.counters import hits
 from xmppd.core.errors import StreamError
 from xmppd.core.jid import JID
 from xmppd.storage import accounts as store
@@ -98,6 +99,7 @@ class ServerOperator:
             "groups_written": counters.groups,
             "rows_waiting": server.database.queued,
             "database": "faulted: nothing can be stored" if server.database.faulted else "healthy",
+            **{f"hits_{limit}": times for limit, times in hits.all().items()},
         }
 
 

@@ -120,12 +120,15 @@ class Server:
             elements=limits.unauthenticated_elements,
             depth=limits.stanza_depth,
             attributes=limits.stanza_attributes,
+            header_bytes=limits.stream_header_bytes,
+            of_strangers=True,
         )
         known = XmlLimits(
             stanza_bytes=limits.stanza_bytes,
             elements=limits.stanza_elements,
             depth=limits.stanza_depth,
             attributes=limits.stanza_attributes,
+            header_bytes=limits.stream_header_bytes,
         )
         return Services(
             clock=clock,

@@ -17,6 +17,7 @@ from twisted.trial import unittest
 from tests.xml.documents import Stream, chunkings, chunks, form_of_element, form_of_item, streams
 from tests.xml.streams import HEADER, MESSAGE, begun, drain, end_of, one_stanza, settled
 from xmppd.core import ns
+from xmppd.core.counters import limit_named
 from xmppd.core.errors import StreamError
 from xmppd.core.stanza import Stanza
 from xmppd.xml import gate, parser, reader
@@ -96,7 +97,7 @@ class HeaderTests(unittest.TestCase):
         self.assertEqual([type(item) for item in drain(stream)], [Header, StreamEnd])
 
     def test_bounds(self) -> None:
-        limits = Limits(stanza_bytes=300, attributes=5)
+        limits = Limits(header_bytes=300, attributes=5)
         for name, many in ((b"a%d", 4), (b"xmlns:a%d", 4)):
             more = b"".join(b" " + name % number + b"='1'" for number in range(many))
             for data in ([HEADER[:-1] + more + b">"], [bytes((byte,)) for byte in HEADER[:-1] + more + b">"]):
@@ -185,13 +186,17 @@ class LimitTests(unittest.TestCase):
     def test_names_of_limits_are_told(self) -> None:
         cases = {
             "stanza_bytes": (Limits(stanza_bytes=20), b"<message id='" + b"x" * 20),
-            "elements": (Limits(elements=1), b"<a><b/></a>"),
-            "depth": (Limits(depth=1), b"<a><b/></a>"),
-            "attributes": (Limits(attributes=1), b"<a b='' c=''/>"),
+            "stanza_elements": (Limits(elements=1), b"<a><b/></a>"),
+            "stanza_depth": (Limits(depth=1), b"<a><b/></a>"),
+            "stanza_attributes": (Limits(attributes=1), b"<a b='' c=''/>"),
+            "unauthenticated_stanza_bytes": (Limits(stanza_bytes=20, of_strangers=True), b"<a>" + b"x" * 20),
+            "unauthenticated_elements": (Limits(elements=1, of_strangers=True), b"<a><b/></a>"),
         }
         for name, (limits, data) in cases.items():
             _, problem = end_of(settled(ParserPool(limits)), [data])
-            self.assertIn(f"({name})", problem.text)
+            self.assertEqual(limit_named(problem.text), name)
+        _, problem = end_of(StreamReader(Limits(header_bytes=20)), [HEADER])
+        self.assertEqual(limit_named(problem.text), "stream_header_bytes")
 
     def test_what_is_written_anew_has_the_same_limit(self) -> None:
         """Namespaces that are declared once and used often would grow a hundredfold."""

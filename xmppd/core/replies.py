@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xmppd.core import ns
+from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError
 from xmppd.core.stanza import Stanza, escape_text
 
@@ -43,6 +44,7 @@ def error_element(problem: StanzaError) -> bytes:
 
 def error(stanza: Stanza, problem: StanzaError) -> Stanza:
     """The error that answers a stanza; check `may_answer_with_error` first."""
+    hits.told(problem.text)
     answer = _answer(stanza, "error")
     answer.inner = error_element(problem)
     answer.children = ((ns.CLIENT, "error", 0, len(answer.inner)),)

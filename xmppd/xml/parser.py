@@ -55,12 +55,24 @@ _values = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one top-level element may be: bytes, elements (itself included), depth, attributes in all."""
+    """What one top-level element may be: bytes, elements (itself included), depth, attributes in all.
+
+    :ivar header_bytes: bytes of a stream header.
+    :ivar of_strangers: whether these are those before authentication, which have names of their own.
+    """
 
     stanza_bytes: int = 262_144
     elements: int = 1_000
     depth: int = 64
     attributes: int = 256
+    header_bytes: int = 10_240
+    of_strangers: bool = False
+
+    def name(self, limit: str) -> str:
+        """What a limit is called in the configuration."""
+        if self.of_strangers and limit in ("stanza_bytes", "elements"):
+            return f"unauthenticated_{limit}"
+        return {"stanza_bytes": limit, "header_bytes": "stream_header_bytes"}.get(limit, f"stanza_{limit}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,8 +292,8 @@ class XMLParser:
             raise StreamError("not-well-formed", "Text before the stream")
         tag = match_tag(data, start)
         end = tag.end() if tag else len(data)
-        if end - start > self._limits.stanza_bytes:
-            raise beyond("stanza_bytes", self._limits)
+        if end - start > self._limits.header_bytes:
+            raise beyond("header_bytes", self._limits)
         items.append(self.header)
         return end
 
@@ -508,7 +520,8 @@ def _plain_name(name: str) -> str:
 
 def beyond(limit: str, limits: Limits) -> StreamError:
     """The error for more than the limit of that name allows."""
-    return StreamError("policy-violation", f"The most that is allowed is {getattr(limits, limit)} ({limit})")
+    most, name = getattr(limits, limit), limits.name(limit)
+    return StreamError("policy-violation", f"The most that is allowed is {most} ({name})")
 
 
 def _refuse(*_: Any) -> None:

@@ -193,8 +193,9 @@ class StreamReader:
                 raise StreamError(condition, "Text outside of stanzas")
         if gate.problem is not None:
             raise StreamError(*gate.problem)
-        if size + len(gate.kept) > self.limits.stanza_bytes:
-            raise beyond("stanza_bytes", self.limits)
+        bound = "stanza_bytes" if self._header is not None else "header_bytes"
+        if size + len(gate.kept) > getattr(self.limits, bound):
+            raise beyond(bound, self.limits)
 
     def _rest(self, parser: XMLParser) -> None:
         """A stream between stanzas keeps no parser."""
