@@ -184,13 +184,14 @@ class LimitTests(unittest.TestCase):
         self.assertEqual(len(drain(stream)), 10)
 
     def test_names_of_limits_are_told(self) -> None:
+        """By the names that they have in the configuration."""
         cases = {
             "stanza_bytes": (Limits(stanza_bytes=20), b"<message id='" + b"x" * 20),
+            "unauthenticated_stanza_bytes": (Limits(stanza_bytes=5, of_strangers=True), b"<message/>"),
             "stanza_elements": (Limits(elements=1), b"<a><b/></a>"),
-            "stanza_depth": (Limits(depth=1), b"<a><b/></a>"),
-            "stanza_attributes": (Limits(attributes=1), b"<a b='' c=''/>"),
-            "unauthenticated_stanza_bytes": (Limits(stanza_bytes=20, of_strangers=True), b"<a>" + b"x" * 20),
             "unauthenticated_elements": (Limits(elements=1, of_strangers=True), b"<a><b/></a>"),
+            "stanza_depth": (Limits(depth=1, of_strangers=True), b"<a><b/></a>"),
+            "stanza_attributes": (Limits(attributes=1), b"<a b='' c=''/>"),
         }
         for name, (limits, data) in cases.items():
             _, problem = end_of(settled(ParserPool(limits)), [data])
@@ -545,10 +546,13 @@ class WholeTagsTests(unittest.TestCase):
 
         class Watched:
             def __init__(self, expat: Any) -> None:
-                self.expat = expat
+                self.__dict__["expat"] = expat
 
             def __getattr__(self, name: str) -> Any:
                 return getattr(self.expat, name)
+
+            def __setattr__(self, name: str, value: Any) -> None:
+                setattr(self.expat, name, value)
 
             def Parse(self, data: bytes) -> None:
                 assert whole(data), data
