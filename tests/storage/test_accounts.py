@@ -1,7 +1,7 @@
 """Accounts and credentials."""
 
 from tests.storage.base import BlockingStore, message, on_each_database
-from xmppd.storage import accounts, archive, blocking, preferences, private, roster, sessions
+from xmppd.storage import accounts, archive, blocking, preferences, private, roster, sessions, tokens
 from xmppd.storage.accounts import Account, AccountExistsError, AccountState, Credential
 from xmppd.storage.marks import Mark
 
@@ -81,6 +81,7 @@ class AccountTests:
             blocking.add(cursor, account, ["paris@example.net"])
             preferences.save(cursor, account, preferences.ArchivePreferences("never"))
             private.put(cursor, account, "{urn:example}notes", b"<notes/>")
+            tokens.add(cursor, account, "c", tokens.Token("HT-SHA-256-NONE", b"key", 1, 9), most=1)
 
     def rows_of(self, account: int) -> dict[str, int]:
         found = {}

@@ -60,7 +60,7 @@ class Directory:
 
         :raises SaslFailure: with ``temporary-auth-failure`` if the store fails.
         """
-        with _temporary_failures():
+        with temporary_failures():
             return await self.accounts.credential(local, hash_name)
 
     async def check_password(self, local: str, password: str) -> bool:
@@ -72,7 +72,7 @@ class Directory:
         """
         fake = fake_credential(self.secret, self.domain, local, _HASH_OF_PLAIN)
         found = await self.credential(local, _HASH_OF_PLAIN)
-        with _temporary_failures():
+        with temporary_failures():
             fits = await self.run_in_thread(verify, password, found or fake)
         return fits and found is not None
 
@@ -81,14 +81,14 @@ class Directory:
 
         :raises SaslFailure: ``account-disabled``; ``temporary-auth-failure`` if the store fails.
         """
-        with _temporary_failures():
+        with temporary_failures():
             enabled = await self.accounts.is_enabled(local)
         if not enabled:
             raise SaslFailure("account-disabled")
 
 
 @contextmanager
-def _temporary_failures() -> Iterator[None]:
+def temporary_failures() -> Iterator[None]:
     """Turn whatever goes wrong into a failure that peers may see; the error itself is its cause."""
     try:
         yield

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from xmppd.storage import archive
+from xmppd.storage import archive, tokens
 from xmppd.storage.errors import StorageError
 from xmppd.storage.marks import Mark
 from xmppd.storage.statement import Cursor
@@ -18,6 +18,7 @@ OWNED = (
     "block",
     "archive_preference",
     "private",
+    "token",
 )
 """The tables, beside the archive, whose rows belong to an account; a test holds this against the schema."""
 
@@ -108,7 +109,8 @@ def create(
 
 
 def set_credentials(cursor: Cursor, account: int, credentials: Iterable[Credential]) -> None:
-    """Replace all credentials of an account: a new password."""
+    """Replace all credentials of an account: a new password, and no token of before."""
+    tokens.revoke_all(cursor, account)
     cursor.execute("DELETE FROM credential WHERE account = ?", (account,))
     cursor.executemany(
         "INSERT INTO credential (account, hash, salt, iterations, stored_key, server_key)"
