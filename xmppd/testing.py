@@ -9,9 +9,11 @@ alice.take()                                    # what the server sent since the
 
 from __future__ import annotations
 
+import atexit
 import base64
 import tempfile
 from collections.abc import Awaitable, Callable
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -35,6 +37,14 @@ T = TypeVar("T")
 
 #: When the fake world begins, in seconds since 1970: 2026-01-01T00:00:00Z.
 BEGINNING = 1767225600.0
+
+
+@cache
+def _temporary_folder() -> str:
+    """Where the servers of this process keep their databases; it goes when the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="xmppd-test-")
+    atexit.register(folder.cleanup)
+    return folder.name
 
 
 class MemoryReactor(Clock):
@@ -97,6 +107,7 @@ class InProcessServer:
 
     :param settings: like ``--set`` on the command line, for example ``limits.sm_queue=10``.
     :param database: another database than a new one.
+    :param elapsed: seconds since `BEGINNING` at the start.
     """
 
     def __init__(
@@ -105,9 +116,12 @@ class InProcessServer:
         domain: str = "localhost",
         config: Config | None = None,
         database: str | None = None,
+        elapsed: float = 0.0,
     ) -> None:
         self.reactor = MemoryReactor()
-        self.folder = tempfile.mkdtemp(prefix="xmppd-test-")
+        self.reactor.advance(elapsed)
+        self.running = True
+        self.folder = tempfile.mkdtemp(dir=_temporary_folder())
         self.config = config or default_config(domain, self.folder, self.folder, overrides=settings)
         url = database or self.config.server.database
         self.database = Database(self.reactor, url, threads=NoThreads)
@@ -160,8 +174,10 @@ class InProcessServer:
         return client
 
     def stop(self) -> None:
-        """Stop as on SIGTERM."""
-        self.wait_for(self.server.stop())
+        """Stop as on SIGTERM; once more does nothing."""
+        if self.running:
+            self.running = False
+            self.wait_for(self.server.stop())
 
 
 class Client:
@@ -227,13 +243,11 @@ class Client:
 
     def cut(self) -> None:
         """The network is gone."""
-
         self.stream.connectionLost(Failure(ConnectionLost()))
         self.world.advance()
 
     def close(self) -> None:
         """Close the stream as a client should."""
         self.send("</stream:stream>")
-
         self.stream.connectionLost(Failure(ConnectionDone()))
         self.world.advance()

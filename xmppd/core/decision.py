@@ -15,7 +15,7 @@ __all__ = ["Decision", "Otherwise"]
 class Otherwise(Enum):
     """What becomes of a message that nobody gets now."""
 
-    KEEP = "keep it for later, or service-unavailable"
+    KEEP = "keep it for later, or else service-unavailable"
     REFUSE = "service-unavailable"
     IGNORE = "nothing"
 

@@ -24,6 +24,7 @@ __all__ = [
     "MessageSending",
     "PresenceArriving",
     "PresenceSending",
+    "RosterChanged",
     "SessionAvailable",
     "SessionBound",
     "SessionEnded",
@@ -53,12 +54,11 @@ class MessageArriving:
 
     :ivar stanza_id: the id that the account's archive gave it, once it has one.
     :ivar row: its sequence there if it waits for delivery, so that a delivery confirms it.
-    :ivar kept: it is kept for later if nobody gets it now.
     :ivar decision: who will get the original, and what becomes of it if that is nobody.
     :ivar delivered: the sessions that got the original, once it has been delivered.
     """
 
-    __slots__ = ("account", "decision", "delivered", "kept", "row", "stanza", "stanza_id", "ticket")
+    __slots__ = ("account", "decision", "delivered", "row", "stanza", "stanza_id", "ticket")
 
     def __init__(self, stanza: Stanza, account: Account, ticket: Ticket, decision: Decision) -> None:
         self.stanza = stanza
@@ -67,7 +67,6 @@ class MessageArriving:
         self.decision = decision
         self.stanza_id: str | None = None
         self.row: int | None = None
-        self.kept = False
         self.delivered: list[Session] = []
 
 
@@ -153,6 +152,19 @@ class SessionEnded:
 
     session: Session
     unacknowledged: list[tuple[Stanza, int | None, float]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RosterChanged:
+    """A contact came into an account's roster, changed in it, or left it.
+
+    :ivar present: whether the contact is in it now; None where a change was lost, and what is on the disk
+        counts again.
+    """
+
+    account: Account
+    contact: JID
+    present: bool | None
 
 
 @dataclass(slots=True)

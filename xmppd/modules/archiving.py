@@ -9,6 +9,7 @@ from xmppd.core.classify import may_be_kept_for_later, should_archive
 from xmppd.core.decision import Otherwise
 from xmppd.core.events import MessageArriving, MessageSending
 from xmppd.core.hooks import Stage
+from xmppd.core.mailbox import Mailbox
 from xmppd.core.module import Module, Xep, on
 
 __all__ = ["Archiving"]
@@ -38,12 +39,13 @@ class Archiving(Module):
     def arrived(self, event: MessageArriving) -> None:
         """The addressee's side; from here on the message carries the id that the archive gave it."""
         account, stanza, decision = event.account, event.stanza, event.decision
-        if account.id is None:
-            return
-        if not decision.recipients and decision.otherwise is not Otherwise.KEEP:
+        mailbox = account.mailbox
+        if mailbox is None or not (decision.recipients or decision.otherwise is Otherwise.KEEP):
             return
         history = should_archive(stanza).yes
         keep = may_be_kept_for_later(stanza).yes
+        if keep and not history and self._is_full(mailbox):
+            keep = False
         if not history and not keep:
             return
         archive = self.context.archive
@@ -52,6 +54,13 @@ class Archiving(Module):
         )
         if keep:
             event.row = row
+            if not history:
+                mailbox.passing.add(row)
         if history:
             event.stanza_id = archive.id_of(account, row)
             event.stanza = archive.mark(account, stanza, row)
+
+    def _is_full(self, mailbox: Mailbox) -> bool:
+        """Whether no more may wait that is no part of the history, which has room for the rest."""
+        most = self.context.limits.offline_messages
+        return most is not None and len(mailbox.passing) >= most

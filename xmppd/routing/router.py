@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from xmppd.core import replies
 from xmppd.core.account import Account
+from xmppd.core.classify import may_be_kept_for_later
 from xmppd.core.context import Registry, Session, Ticket
 from xmppd.core.decision import Otherwise
 from xmppd.core.errors import StanzaError
@@ -154,15 +155,17 @@ class LocalRouter:
         return None
 
     def _message(self, stanza: Stanza, domain: Domain, account: Account | None, ticket: Ticket) -> None:
-        if account is None:
-            # An account that does not exist answers exactly as one that exists with nobody online.
-            assert stanza.to is not None
-            if decide(stanza.message_type, stanza.to, ()).otherwise is Otherwise.REFUSE:
-                raise StanzaError("service-unavailable")
-            return
         assert stanza.to is not None
-        decision = decide(stanza.message_type, stanza.to, account.sessions)
-        domain.hooks.run(MessageArriving(stanza, account, ticket, decision))
+        if account is not None:
+            decision = decide(stanza.message_type, stanza.to, account.sessions)
+            domain.hooks.run(MessageArriving(stanza, account, ticket, decision))
+            return
+        # An account that does not exist answers exactly as one that exists with nobody online.
+        otherwise = decide(stanza.message_type, stanza.to, ()).otherwise
+        if otherwise is Otherwise.KEEP and may_be_kept_for_later(stanza).yes:
+            return
+        if otherwise is not Otherwise.IGNORE:
+            raise StanzaError("service-unavailable")
 
     def deliver(self, event: MessageArriving) -> None:
         """Give a message to the resources that RFC 6121 names (the DELIVER stage of `MessageArriving`).
@@ -180,7 +183,8 @@ class LocalRouter:
                     mailbox.deliver(session, stanza, event.row)
         elif event.row is not None and mailbox is not None:
             mailbox.wait(event.row)
-        elif decision.otherwise is Otherwise.REFUSE:
+        elif decision.otherwise is not Otherwise.IGNORE:
+            # Also where it should be kept and is not: it says so itself, or there is no room.
             raise StanzaError("service-unavailable")
 
     def _for_domain(
