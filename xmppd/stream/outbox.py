@@ -63,6 +63,7 @@ class Outbox:
     __slots__ = (
         "_confirm",
         "_framer",
+        "_held",
         "_now",
         "_pending",
         "_pending_bytes",
@@ -93,6 +94,7 @@ class Outbox:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._scheduled = False
+        self._held = False
         self._unwritten_rows: list[int] = []
         self._written_rows: list[int] = []
         self._waiting: list[Deferred[None]] = []
@@ -143,7 +145,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Write what is pending, now."""
-        if self._pending and self._framer is not None:
+        if self._pending and self._framer is not None and not self._held:
             frames, self._pending, self._pending_bytes = self._pending, [], 0
             if self._unwritten_rows:
                 self._written_rows += self._unwritten_rows
@@ -161,9 +163,21 @@ class Outbox:
 
     def unblock(self) -> None:
         """The transport has room again."""
-        self.blocked = False
+        self.blocked = self._held
         self.flush()
         self._tell_room()
+
+    def hold(self) -> None:
+        """Collect what is sent from now on: something that is not known yet is to be written before it."""
+        self._held = self.blocked = True
+
+    def release(self, first: bytes) -> None:
+        """Write this, which is not a stanza, and then what was collected."""
+        if self._framer is not None:
+            self._pending.insert(0, first)
+            self._pending_bytes += len(first)
+        self._held = False
+        self.unblock()
 
     def room(self) -> Deferred[None] | None:
         """When the transport has room again, or is gone; None if there is nothing to wait for."""
@@ -181,12 +195,12 @@ class Outbox:
 
     def attach(self, framer: Framer) -> None:
         """From now on write to this transport."""
-        self._framer, self.blocked, self._scheduled = framer, False, False
+        self._framer, self.blocked, self._scheduled, self._held = framer, False, False, False
         self._pending, self._pending_bytes = [], 0
 
     def detach(self) -> None:
         """The connection is gone; with stream management stanzas are queued from now on."""
-        self._framer, self.blocked = None, False
+        self._framer, self.blocked, self._held = None, False, False
         self._pending, self._pending_bytes = [], 0
         self._tell_room()
 

@@ -128,11 +128,15 @@ class Smacks:
 
     def begin(self) -> None:
         """Write ``<enabled/>``; what is sent after it is counted."""
+        self._session.outbox.nonza(self.enabled())
+        self._session.outbox.count()
+
+    def enabled(self) -> bytes:
+        """The answer to ``<enable/>``."""
         offer = ""
         if self.resumable:
             offer = f" resume='true' id='{escape_attribute(self.token)}' max='{int(self.resume_for)}'"
-        self._session.outbox.nonza(f"<enabled xmlns='{self.xmlns}'{offer}/>".encode())
-        self._session.outbox.count()
+        return f"<enabled xmlns='{self.xmlns}'{offer}/>".encode()
 
     # -- what we have handled
 
@@ -243,11 +247,14 @@ class Smacks:
         self._expiry = None
         self._expired(self._session)
 
-    def resumed(self, h: int, prepare: Callable[[Sent], bytes]) -> None:
+    def resumed(
+        self, h: int, prepare: Callable[[Sent], bytes], wrap: Callable[[bytes], bytes] = bytes
+    ) -> None:
         """The client is back on another connection; the outbox is attached to it already.
 
         :param h: what the client had handled; checked by `Outbox.can_acknowledge` before.
         :param prepare: the bytes of a stanza that is sent again.
+        :param wrap: puts something around ``<resumed/>``.
         """
         if self._expiry is not None:
             self._expiry.cancel()
@@ -256,9 +263,8 @@ class Smacks:
         assert session.ledger is not None
         session.outbox.acknowledged(h)
         previous = escape_attribute(self.token)
-        session.outbox.nonza(
-            f"<resumed xmlns='{self.xmlns}' previd='{previous}' h='{session.ledger.handled}'/>".encode()
-        )
+        resumed = f"<resumed xmlns='{self.xmlns}' previd='{previous}' h='{session.ledger.handled}'/>".encode()
+        session.outbox.nonza(wrap(resumed))
         session.outbox.rewrite(prepare)
         activate(session)
         if not session.ledger.settled:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from xmppd.core import ns
+from xmppd.core.account import Account
 from xmppd.core.errors import StreamError
 from xmppd.core.module import Xep
 from xmppd.core.stanza import Stanza
@@ -18,13 +20,15 @@ from xmppd.stream.smacks import Smacks, failed, read_h, too_high
 from xmppd.xml.delay import delayed
 from xmppd.xml.parser import Nonza
 
-__all__ = ["SM"]
+__all__ = ["SM", "enable", "resume"]
 
 #: How long a resumption waits for what the old connection sent last to be durable, in seconds.
 SETTLE_WITHIN = 5.0
 
 
-def _offer(_: ClientStream) -> bytes:
+def _offer(stream: ClientStream) -> bytes:
+    if stream.session is not None and stream.session.smacks is not None:
+        return b""
     return f"<sm xmlns='{ns.SM}'/><sm xmlns='{ns.SM2}'/>".encode()
 
 
@@ -36,18 +40,26 @@ def _enable(stream: ClientStream, nonza: Nonza) -> None:
     if session.smacks is not None:
         stream.write(failed(nonza.namespace, "unexpected-request"))
         raise StreamError("policy-violation", "Stream management is enabled already")
+    enable(stream, session, nonza.namespace, nonza.attrs).begin()
+
+
+def enable(stream: ClientStream, session: ClientSession, xmlns: str, attrs: Mapping[Any, str]) -> Smacks:
+    """Count from now on what a session receives.
+
+    :param attrs: of the ``<enable/>``.
+    """
     limits = stream.services.sm
-    wanted = read_h(nonza.attrs.get("max"))
+    wanted = read_h(attrs.get("max"))
     resume_for = limits.resume if not wanted else min(limits.resume, float(wanted))
-    Smacks(
+    return Smacks(
         session,
-        nonza.namespace,
+        xmlns,
         stream.services.clock,
         limits,
-        resumable=nonza.attrs.get("resume") in ("true", "1") and resume_for > 0,
+        resumable=attrs.get("resume") in ("true", "1") and resume_for > 0,
         resume_for=resume_for,
         expired=stream.services.keeper.end,
-    ).begin()
+    )
 
 
 def _ask(stream: ClientStream, _: Nonza) -> None:
@@ -64,33 +76,58 @@ def _smacks(stream: ClientStream) -> Smacks:
     return stream.session.smacks
 
 
+def _bare(_: ClientSession, resumed: bytes) -> bytes:
+    return resumed
+
+
 async def _resume(stream: ClientStream, nonza: Nonza) -> None:
-    xmlns = nonza.namespace
+    answer = await resume(stream, nonza.namespace, nonza.attrs)
+    if answer:
+        stream.write(answer)
+
+
+async def resume(
+    stream: ClientStream,
+    xmlns: str,
+    attrs: Mapping[Any, str],
+    wrap: Callable[[ClientSession, bytes], bytes] = _bare,
+) -> bytes:
+    """Let a stream go on with a session, if that is possible.
+
+    :param attrs: of the ``<resume/>``.
+    :param wrap: puts something around the ``<resumed/>`` of the session.
+    :returns: the ``<failed/>`` to write; nothing if it is resumed, or the stream has ended meanwhile.
+    """
     if stream.state is not State.AUTHENTICATED or stream.account is None:
-        stream.write(failed(xmlns, "unexpected-request"))
-        return
-    h = read_h(nonza.attrs.get("h"))
-    token = nonza.attrs.get("previd", "")
+        return failed(xmlns, "unexpected-request")
+    h, token = read_h(attrs.get("h")), attrs.get("previd", "")
     if h is None or not token:
-        stream.write(failed(xmlns, "bad-request"))
-        return
-    keeper = stream.services.keeper
-    session = keeper.resumable(stream.account, token)
+        return failed(xmlns, "bad-request")
+    session = await _find(stream, stream.account, token)
+    stored: Mapping[int, Stanza] = {}
     if session is not None:
-        await _quiet(stream, session)
-        # It may have ended, or have been resumed elsewhere, meanwhile: look again.
-        session = keeper.resumable(stream.account, token)
-    if stream.state is not State.AUTHENTICATED:
-        return
+        if not session.outbox.can_acknowledge(h):
+            raise too_high(xmlns, TooHigh(h, session.outbox.sent))
+        stored = await stream.services.keeper.stored_messages(session)
+        if stream.services.keeper.resumable(stream.account, token) is not session:
+            session = None
     if session is None:
-        handled = await keeper.handled_before(stream.account, token)
-        stream.write(failed(xmlns, "item-not-found", handled))
-        return
-    if not session.outbox.can_acknowledge(h):
-        raise too_high(xmlns, TooHigh(h, session.outbox.sent))
-    stored = await keeper.stored_messages(session)
-    if stream.state is State.AUTHENTICATED and keeper.resumable(stream.account, token) is session:
-        _take_over(stream, session, h, stored)
+        handled = await stream.services.keeper.handled_before(stream.account, token)
+        return failed(xmlns, "item-not-found", handled) if stream.state is State.AUTHENTICATED else b""
+    if stream.state is State.AUTHENTICATED:
+        _take_over(stream, session, h, stored, wrap)
+    return b""
+
+
+async def _find(stream: ClientStream, account: Account, token: str) -> ClientSession | None:
+    """The session that a token names, no longer on another connection."""
+    keeper = stream.services.keeper
+    session = keeper.resumable(account, token)
+    if session is None:
+        return None
+    await _quiet(stream, session)
+    # It may have ended, or have been resumed elsewhere, meanwhile: look again.
+    return keeper.resumable(account, token)
 
 
 async def _quiet(stream: ClientStream, session: ClientSession) -> None:
@@ -122,13 +159,21 @@ async def _quiet(stream: ClientStream, session: ClientSession) -> None:
     ledger.forget_open()
 
 
-def _take_over(stream: ClientStream, session: ClientSession, h: int, stored: Mapping[int, Stanza]) -> None:
+def _take_over(
+    stream: ClientStream,
+    session: ClientSession,
+    h: int,
+    stored: Mapping[int, Stanza],
+    wrap: Callable[[ClientSession, bytes], bytes],
+) -> None:
     assert session.smacks is not None
     if session.stream is not None:
         # Another connection has resumed it meanwhile; the latest one wins.
         session.stream.end(StreamError("conflict", "Resumed on another connection"), keep_session=True)
     stream.bound(session)
-    session.smacks.resumed(h, lambda entry: _again(entry, stored, session))
+    session.smacks.resumed(
+        h, lambda entry: _again(entry, stored, session), lambda resumed: wrap(session, resumed)
+    )
 
 
 def _again(entry: Sent, stored: Mapping[int, Stanza], session: ClientSession) -> bytes:
@@ -142,7 +187,7 @@ def _again(entry: Sent, stored: Mapping[int, Stanza], session: ClientSession) ->
 
 
 SM = Feature(
-    frozenset((State.AUTHENTICATED,)),
+    frozenset((State.AUTHENTICATED, State.BOUND)),
     _offer,
     {
         (xmlns, name): handler
