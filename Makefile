@@ -16,7 +16,7 @@ INTEROP := tests/interop
 run: $(VENV)/made-run
 	@exec $(BIN)/xmppd $(if $(DOMAIN),--domain $(DOMAIN))
 
-test: $(VENV)/made-test $(INTEROP)/node_modules/made
+test: $(VENV)/made-test $(VENV)/made-postgresql $(INTEROP)/node_modules/made
 	@$(BIN)/python tests/run.py $(TESTS)
 
 lint: lint-rules lint-format lint-types
@@ -68,6 +68,11 @@ $(VENV)/made-run: setup.py pyproject.toml | $(BIN)/python
 
 $(VENV)/made-test: setup.py pyproject.toml tests/constraints.txt | $(BIN)/python
 	$(PIP) --constraint tests/constraints.txt --editable '.[test]'
+	@touch $@
+
+# PostgreSQL's programs; installed by whoever may, or else named with the line that installs them.
+$(VENV)/made-postgresql: tests/postgres.py | $(VENV)/made-test
+	@DEBIAN_FRONTEND=noninteractive $(BIN)/python -c 'from tests.postgres import programs; programs()'
 	@touch $@
 
 $(INTEROP)/node_modules/made: $(INTEROP)/package.json $(INTEROP)/package-lock.json | $(VENV)/made-test

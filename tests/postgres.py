@@ -68,6 +68,7 @@ class PostgreSQLServer:
     """One server with a folder of its own; it is not started yet."""
 
     def __init__(self) -> None:
+        programs()  # before anything needs the user that comes with them
         self.folder = Path(tempfile.mkdtemp(prefix="xmppd-postgres-"))
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
