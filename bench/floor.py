@@ -22,15 +22,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import epollreactor
+from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 
 from xmppd.stream.certificates import CertificateFiles
 from xmppd.stream.tls import TLSContexts
 from xmppd.stream.transport import tune
 
+loop: Any = reactor
+
 #: Seconds after its first row that a group is written, as in the server.
 GROUP_DELAY = 0.005
+MANY_ROWS = 4000
+Row = tuple[bytes, int, bytes, bytes]
 
 SCHEMA = """
 CREATE TABLE archive (
@@ -62,14 +66,18 @@ AUTH = re.compile(rb"<auth [^>]*>([^<]*)</auth>")
 
 
 class Rows(threading.Thread):
-    """Writes rows in groups, each synced, in a thread of its own."""
+    """Writes rows in groups, each synced, in a thread of its own.
 
-    def __init__(self, reactor: Any, path: Path) -> None:
+    When too many wait, nobody's messages are read until there is room again.
+    """
+
+    def __init__(self, path: Path) -> None:
         super().__init__(daemon=True)
-        self._reactor = reactor
         self._path = path
-        self._rows: list[tuple[bytes, int, bytes, bytes]] = []
-        self._groups: queue.SimpleQueue[list[tuple[bytes, int, bytes, bytes]]] = queue.SimpleQueue()
+        self._rows: list[Row] = []
+        self._groups: queue.SimpleQueue[list[Row]] = queue.SimpleQueue()
+        self._waiting = 0
+        self._stopped: list[Any] = []
         self._sequence = time.time_ns()
 
     def run(self) -> None:
@@ -81,18 +89,33 @@ class Rows(threading.Thread):
             connection.execute("BEGIN")
             connection.executemany("INSERT INTO archive VALUES (?, ?, ?, ?)", rows)
             connection.execute("COMMIT")
+            loop.callFromThread(self._written, len(rows))
 
     def add(self, sender: bytes, receiver: bytes, stanza: bytes) -> None:
         """Queue the rows of both sides."""
         if not self._rows:
-            self._reactor.callLater(GROUP_DELAY, self._flush)
+            loop.callLater(GROUP_DELAY, self._flush)
         self._sequence = number = self._sequence + 1
         self._rows.append((sender, number, receiver, stanza))
         self._rows.append((receiver, number, sender, stanza))
+        self._waiting += 2
 
     def _flush(self) -> None:
         rows, self._rows = self._rows, []
         self._groups.put(rows)
+
+    def _written(self, number: int) -> None:
+        self._waiting -= number
+        if self._stopped and self._waiting < MANY_ROWS // 2:
+            stopped, self._stopped = self._stopped, []
+            for transport in stopped:
+                transport.resumeProducing()
+
+    def stop_if_full(self, transport: Any) -> None:
+        """Read no more from this sender for now, if too many rows wait."""
+        if self._waiting > MANY_ROWS:
+            transport.pauseProducing()
+            self._stopped.append(transport)
 
 
 class Relay(Protocol):
@@ -157,6 +180,8 @@ class Relay(Protocol):
                 receiver.flush()
         if self.buffer:
             self._others()
+        if self.factory.rows:
+            self.factory.rows.stop_if_full(self.transport)
 
     def _forward(self, stanza: bytes) -> Relay | None:
         match = ADDRESS.search(stanza)
@@ -208,15 +233,14 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help="write two rows a message into this new SQLite database")
     parser.add_argument("--stock", action="store_true", help="TLS and TCP as Twisted has them")
     options = parser.parse_args()
-    reactor: Any = epollreactor.EPollReactor()
-    rows = Rows(reactor, options.rows) if options.rows else None
+    rows = Rows(options.rows) if options.rows else None
     if rows:
         rows.start()
     tls = TLSContexts({"localhost": CertificateFiles(options.certificate, options.key)})
-    port = reactor.listenTCP(options.port, RelayFactory(tls, rows), backlog=1024, interface="127.0.0.1")
+    port = loop.listenTCP(options.port, RelayFactory(tls, rows), backlog=1024, interface="127.0.0.1")
     if not options.stock:
         tune(port)
-    reactor.run()
+    loop.run()
 
 
 if __name__ == "__main__":
