@@ -101,13 +101,8 @@ class StorageTestCase(TestCase):
         """An open database, closed after the test."""
         database = Database(reactor, self.make_url() if url is None else url, **options)
         await database.open()
-        self.addCleanup(self.close, database)
+        self.addCleanup(database.close)
         return database
-
-    async def close(self, database: Database) -> None:
-        """Close it, if the test has not done so."""
-        if not database._writer.closed:
-            await database.close()
 
 
 class Noted:

@@ -162,6 +162,11 @@ class DatabaseTests:
         await written
         self.assertEqual(list(heard), [(1, "ClosedError")])
 
+    async def test_closing_twice_is_closing_once(self) -> None:
+        database = await self.make_database()
+        await gatherResults([Deferred.fromCoroutine(database.close()) for _ in range(2)])
+        await database.close()
+
     async def test_closing_does_not_wait_for_a_reader_that_takes_long(self) -> None:
         database = await self.make_database()
         inside = threading.Event()
@@ -184,10 +189,13 @@ class DatabaseTests:
         for row in (message(seq=1), message(seq=2), bad(message(seq=3))):
             database.append(APPEND, row)
         await database.read("seqs", seqs)
+        await database.write("put", meta.put, "a", "1")
         counters = database.counters
-        self.assertEqual((counters.groups, counters.rows, counters.failures, counters.faults), (1, 2, 1, 0))
+        self.assertEqual((counters.groups, counters.rows, counters.failures, counters.faults), (2, 3, 1, 0))
         self.assertGreater(counters.seconds, 0)
-        self.assertEqual(database.timings["seqs"].count, 1)
+        for name in ("seqs", "put"):
+            self.assertEqual(database.timings[name].count, 1)
+            self.assertGreater(database.timings[name].seconds, 0)
         self.assertEqual(database.queued, 0)
 
     async def test_opened_twice_in_a_row_it_has_what_it_had(self) -> None:

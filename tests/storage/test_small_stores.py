@@ -90,6 +90,11 @@ class SmallStoreTests:
             )
             blocking.remove(cursor, self.a, ["example.com", "nobody"])
             self.assertEqual(blocking.load(cursor, self.a), ["x@example.net", "y@example.net/z"])
+            self.assertEqual(
+                sorted(blocking.load_domain(cursor, "example.org")),
+                [("a", "x@example.net"), ("a", "y@example.net/z")],
+            )
+            self.assertEqual(blocking.load_domain(cursor, "example.com"), [])
             blocking.clear(cursor, self.a)
             self.assertEqual(blocking.load(cursor, self.a), [])
             self.assertEqual(blocking.load(cursor, self.b), [])

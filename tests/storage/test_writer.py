@@ -119,6 +119,25 @@ class GroupTests(WriterTestCase):
         self.clock.advance(0.0002)
         self.assertEqual(self.names(), [["a"], ["b"]])
 
+    def test_enough_rows_start_a_group_as_soon_as_the_one_before_has_ended(self) -> None:
+        self.append("a")
+        self.clock.advance(0.005)
+        self.append("b", "c", "d", "e")
+        self.runner.end()
+        self.clock.advance(0)
+        self.assertEqual(self.names(), [["a"], ["b", "c", "d", "e"]])
+
+    def test_enough_rows_of_completions_start_a_group(self) -> None:
+        class More(Noted):
+            def committed(inner) -> None:
+                self.append("b", "c", "d", "e")
+
+        self.writer.append(INSERT, ("a", b""), More("a", self.heard))
+        self.clock.advance(0.005)
+        self.runner.end()
+        self.clock.advance(0)
+        self.assertEqual(len(self.names()), 2)
+
     def test_completions_are_called_in_order_after_the_commit(self) -> None:
         self.append("a", "b", "c")
         self.clock.advance(0.005)

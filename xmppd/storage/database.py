@@ -152,6 +152,8 @@ class Database:
         """Store all that is queued, end what reads, and close the connections. Rows that cannot be stored
         (the writer is faulted, and one last attempt failed) are reported as failed.
         """
+        if self._writer.closing:
+            return
         await self._writer.close()
         if self._reads:
             self._no_reads = Deferred()
@@ -291,6 +293,10 @@ class Database:
             outcome: Outcome = await self._write_pool.runWithConnection(self._run_group, units)
         except Exception as error:
             return Outcome(fault=FaultError(self.dialect.describe(error)))
+        for position, seconds in outcome.seconds.items():
+            unit = units[position]
+            if isinstance(unit, Write):
+                self._took(unit.name, seconds)
         return outcome
 
     def _run_group(self, connection: Connection, units: list[Unit | Write]) -> Outcome:

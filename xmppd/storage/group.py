@@ -1,5 +1,6 @@
 """Run a group of writes as one transaction; blocking, in the writer's thread."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ class Outcome:
 
     values: dict[int, object] = field(default_factory=dict)
     """What functions returned."""
+    seconds: dict[int, float] = field(default_factory=dict)
+    """How long functions took."""
     failures: dict[int, Exception] = field(default_factory=dict)
     """Units that failed alone."""
     fault: Exception | None = None
@@ -82,6 +85,7 @@ class Group:
 
     def _run_alone(self, cursor: Cursor, position: int, unit: Unit | Write) -> None:
         cursor.execute("SAVEPOINT unit")
+        began = time.perf_counter()
         try:
             if isinstance(unit, Unit):
                 cursor.execute(unit.statement.sql, unit.row)
@@ -93,6 +97,8 @@ class Group:
             cursor.execute("ROLLBACK TO SAVEPOINT unit")
             self._outcome.failures[position] = self._dialect.translate(error)
         cursor.execute("RELEASE SAVEPOINT unit")
+        if isinstance(unit, Write):
+            self._outcome.seconds[position] = time.perf_counter() - began
 
 
 def _rank(statement: Statement) -> int:

@@ -100,7 +100,7 @@ class GroupWriter:
         self.faulted = False
         self.full = False
         self.closed = False
-        self._closing = False
+        self.closing = False
         self._busy = False
         self.counters = Counters()
         self._reactor = reactor
@@ -162,7 +162,7 @@ class GroupWriter:
         """Store what is queued, with one last attempt if the writer is faulted; then take no more."""
         idle: Deferred[None] = Deferred()
         self._idle.append(idle)
-        self._closing = True
+        self.closing = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -184,6 +184,12 @@ class GroupWriter:
             self._start_in(0)
         if not self.full and (waiting > limits.queue_rows or self._bytes > limits.queue_bytes):
             self._now_full()
+
+    def _delay(self) -> float:
+        """Seconds until the open group is to start."""
+        if self.closing or len(self._queue) >= self._limits.group_rows:
+            return 0
+        return max(0.0, self._due - self._reactor.seconds())
 
     def _start_in(self, delay: float) -> None:
         if self._timer is None:
@@ -266,8 +272,8 @@ class GroupWriter:
             self._recovered()
         self._check_drained()
         if self._queue:
-            self._start_in(0 if self._closing else max(0.0, self._due - self._reactor.seconds()))
-        elif self._closing:
+            self._start_in(self._delay())
+        elif self.closing:
             self._close()
 
     def _ended_in_fault(self, units: list[Unit | Write], error: Exception) -> None:
@@ -282,7 +288,7 @@ class GroupWriter:
         self._fail_impatient(error)
         self._tell("on_fault", error)
         self._check_drained()
-        if self._closing:
+        if self.closing:
             self._give_up()
         else:
             self._start_in(self._retry)
