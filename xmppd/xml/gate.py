@@ -21,6 +21,7 @@ WHITESPACE = b" \t\r\n"
 
 #: A whole tag, at the place of its opening bracket.
 match_tag = re.compile(rb"""<[^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*>""").match
+_ends_with_tag = re.compile(rb"""(?s:.*)<[^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*>""").fullmatch
 #: As many whole tags, with the text before each, as there are.
 _whole_tags = re.compile(rb"""(?:[^<]*+<[^<>!?'"][^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*>)*""").match
 #: What may come next inside a tag.
@@ -214,11 +215,13 @@ def _is_whole(data: bytes) -> bool:
     """Whether `data` (tags and the text between them) surely ends with a whole tag, at little cost.
 
     Without CDATA and comments each ``<`` begins a tag, or the bytes are not well-formed: expat says so.
+    One byte is sought before two, because that is ten times as fast.
     """
-    if (b"!" in data and b"<!" in data) or (b"?" in data and b"<?" in data):
+    if data.find(b"!") >= 0 and data.find(b"<!") >= 0:
         return False
-    last = match_tag(data, data.rfind(b"<"))
-    return last is not None and last.end() == len(data)
+    if data.find(b"?") >= 0 and data.find(b"<?") >= 0:
+        return False
+    return _ends_with_tag(data) is not None
 
 
 def _behind_declaration(start: bytes) -> bytes | None:

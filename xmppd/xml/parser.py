@@ -180,14 +180,12 @@ class XMLParser:
     :ivar header: the stream's header, once there is one.
     :ivar at_rest: whether it stands between two top-level elements.
     :ivar ended: whether the stream has ended; what follows its end tag does not count.
-    :ivar fed: how many bytes it has been fed.
     """
 
     def __init__(self, header: Header | None = None, *, limits: Limits) -> None:
         self.header: Header | None = None
         self.at_rest = False
         self.ended = False
-        self.fed = 0
         self._limits = limits
         #: The bytes from `_base` on: those of the open element, nothing while there is none.
         self._buffer = bytearray()
@@ -211,9 +209,9 @@ class XMLParser:
         return len(self._buffer)
 
     @property
-    def names(self) -> int:
-        """How many names it has met, each of which expat remembers."""
-        return len(self._expat.intern)
+    def wear(self) -> int:
+        """How much it has read, in bytes; a name that it meets and remembers for ever counts as a KiB."""
+        return self._base + 1024 * len(self._expat.intern)
 
     def drain(self) -> bytes:
         """Take out the bytes of the unfinished element; then the parser is of no more use."""
@@ -236,7 +234,6 @@ class XMLParser:
         awaiting = self.header is None
         if len(data) > _LONGEST_NAMESPACE:
             data, problem = _bounded_namespaces(data)
-        self.fed += len(data)
         buffer: bytes | bytearray = data
         if self._buffer:
             self._buffer += data
@@ -276,12 +273,16 @@ class XMLParser:
     def _begin(self, header: Header) -> None:
         """What follows stands behind this header."""
         self.header = header
-        self._is_standard = header.is_standard
-        self._kinds: dict[str | None, str] = {f"{header.content}{SEPARATOR}{kind}": kind for kind in _KINDS}
+        # The stanzas whose children may stand elsewhere as they are: not those behind a header with prefixes.
+        self._kinds: dict[str | None, str] = {}
+        if header.is_standard:
+            self._kinds = {f"{header.content}{SEPARATOR}{kind}": kind for kind in _KINDS}
         self._names = _ChildNames(header.content)
         parser = self._expat
         parser.StartNamespaceDeclHandler = None
-        parser.StartElementHandler, parser.EndElementHandler = _watch(parser, self._noted, self._limits)
+        parser.StartElementHandler, parser.EndElementHandler, self._opened = _watch(
+            parser, self._noted, self._limits
+        )
 
     def _pass_header(self, data: bytes, items: list[Item], problem: tuple[str, str] | None) -> int:
         """Emit the header that has arrived; return where it ends."""
@@ -310,11 +311,8 @@ class XMLParser:
         for noted in self._noted:
             name, _, names, marks = noted
             start = marks[0] - base
-            if start != position and buffer[position:start].strip(WHITESPACE):
-                raise StreamError("bad-format", "Text between stanzas")
-            if len(marks) != 2 * len(names) + 2:
-                self._keep(buffer, start, noted)
-                return
+            if start != position:
+                _check_gap(buffer, position, start)
             if name is None:
                 items.append(StreamEnd())
                 self.ended = True
@@ -324,84 +322,125 @@ class XMLParser:
             if position - start > self._limits.stanza_bytes:
                 raise beyond("stanza_bytes", self._limits)
             items.append(self._item(buffer, start, position, noted))
+        self._noted.clear()
+        self.at_rest = True
         if position != len(buffer):
-            rest = buffer[position:].lstrip(WHITESPACE)
+            self._keep(buffer, position, problem)
+        else:
+            self._base = base + position
+            if self._buffer:
+                self._buffer = bytearray()
+
+    def _keep(self, buffer: bytes | bytearray, position: int, problem: tuple[str, str] | None) -> None:
+        """Remember the unfinished element, if one has begun, until more of it comes."""
+        opened = self._opened()
+        if opened < 0:
             # What expat refuses is a tag, or it is text that may not even stand here.
+            rest = buffer[position:].lstrip(WHITESPACE)
             if rest and (problem is None or not rest.startswith(b"<")):
                 raise StreamError("bad-format", "Text between stanzas")
-        self._noted.clear()
-        self._base = base + len(buffer)
-        self.at_rest = True
-        if self._buffer:
-            self._buffer = bytearray()
-
-    def _keep(self, buffer: bytes | bytearray, start: int, noted: _Noted) -> None:
-        """Remember the unfinished element until more of it comes."""
+            opened = self._base + len(buffer)
+        else:
+            _check_gap(buffer, position, opened - self._base)
+            self.at_rest = False
+        start = opened - self._base
         if buffer is self._buffer:
             del self._buffer[:start]
         else:
             self._buffer = bytearray(buffer[start:])
-        self._base += start
-        self._noted[:] = [noted]
-        self.at_rest = False
+        self._base = opened
         if len(self._buffer) > self._limits.stanza_bytes:
             raise beyond("stanza_bytes", self._limits)
 
     def _item(self, buffer: bytes | bytearray, start: int, end: int, noted: _Noted) -> Stanza | Nonza:
-        name, attrs, _, _ = noted
+        name, attrs, _, marks = noted
         kind = self._kinds.get(name)
-        if kind is not None and self._is_standard:
-            stanza = self._plain_stanza(kind, buffer, start, end, noted)
-            if stanza is not None:
-                return stanza
-        header = self.header
+        if kind is not None:
+            first = marks[1] - self._base
+            if buffer.find(b"xml", start, first) >= 0:
+                if buffer.find(b"xmlns:", start, first) >= 0:
+                    return self._foreign(buffer, start, end, noted)
+                attrs = _plain(attrs)
+            if not _stream_prefix(buffer, start, end) and (
+                buffer.find(b"!", start, end) < 0 or buffer.find(b"<!", start, end) < 0
+            ):
+                stanza = self._plain_stanza(kind, attrs, buffer, noted)
+                if stanza is not None:
+                    return stanza
+        return self._foreign(buffer, start, end, noted)
+
+    def _plain_stanza(
+        self, kind: str, attrs: dict[str, str], buffer: bytes | bytearray, noted: _Noted
+    ) -> Stanza | None:
+        """The stanza with its children's bytes as they arrived, and where each stands in them.
+
+        Text between children means nothing and is left out.  None where a child needs its surroundings.
+        """
+        _, _, names, marks = noted
+        if not names:
+            return Stanza(kind, attrs)
+        base, known = self._base, self._names
+        children: list[Child] = []
+        pieces: list[bytes | bytearray] = []
+        piece = gone = marks[1]
+        mark = 1
+        for name in names:
+            child = known[name]
+            if child is None:
+                return None
+            opened, end, following = marks[mark], marks[mark + 1], marks[mark + 2]
+            mark += 2
+            # Where an empty tag is the last thing before `following`, expat has said so.  Else there is an
+            # end tag at `end`, or text behind an empty tag.
+            if end != following and buffer[end - base] == _OPENING:
+                end = buffer.index(b">", end - base) + base + 1
+            namespace, local = child
+            if namespace == ns.CLIENT and _declares(buffer, opened - base, end - base):
+                return None
+            children.append((namespace, local, opened - gone, end - gone))
+            if end != following:
+                pieces.append(buffer[piece - base : end - base])
+                piece = following
+                gone += following - end
+        inner = bytes(buffer[piece - base : following - base])
+        if pieces:
+            inner = b"".join((*pieces, inner))
+        return Stanza(kind, attrs, inner, tuple(children))
+
+    def _foreign(self, buffer: bytes | bytearray, start: int, end: int, noted: _Noted) -> Stanza | Nonza:
+        """A nonza, or a stanza that is written anew."""
+        header, (name, attrs, _, _) = self.header, noted
         assert header is not None and name is not None
         raw = bytes(buffer[start:end])
         namespace, local, _ = _split(name)
         if local not in _KINDS or namespace != header.content:
             return Nonza(namespace, local, _plain(attrs), raw, header)
-        written = tree.stanza(tree.parse_within(header.xml(), raw))
-        if len(written.inner) > self._limits.stanza_bytes:
+        stanza = tree.stanza(tree.parse_within(header.xml(), raw))
+        if len(stanza.inner) > self._limits.stanza_bytes:
             raise beyond("stanza_bytes", self._limits)
-        return written
-
-    def _plain_stanza(
-        self, kind: str, buffer: bytes | bytearray, start: int, end: int, noted: _Noted
-    ) -> Stanza | None:
-        """The stanza with its children's bytes as they arrived; None where these need their surroundings."""
-        _, attrs, names, marks = noted
-        base = self._base
-        first = marks[1] - base
-        if buffer.find(b"xml", start, first) >= 0:
-            if buffer.find(b"xmlns:", start, first) >= 0:
-                return None
-            attrs = _plain(attrs)
-        if _stream_prefix(buffer, start, end) or _has_section(buffer, start, end):
-            return None
-        if not names:
-            return Stanza(kind, attrs)
-        found = _children(self._names, buffer, base, names, marks)
-        return None if found is None else Stanza(kind, attrs, *found)
+        return stanza
 
 
 def _watch(
     parser: expat.XMLParserType, noted: list[_Noted], limits: Limits
-) -> tuple[Callable[[str, dict[str, str]], None], Callable[[str], None]]:
+) -> tuple[Callable[[str, dict[str, str]], None], Callable[[str], None], Callable[[], int]]:
     """Handlers of expat that note top-level elements and their children.
 
-    They are closures because they run twice for every element that anyone sends.
+    They are closures because they run twice for every element that anyone sends.  With them comes a function
+    that tells where the unfinished element began, or -1.
     """
     most_elements, most_attributes, deepest = limits.elements, limits.attributes, limits.depth
     depth = elements = attributes = 0
+    root = ""
+    root_attrs: dict[str, str] = {}
     names: list[str] = []
     marks: list[int] = []
 
     def start(name: str, attrs: dict[str, str]) -> None:
-        nonlocal depth, elements, attributes, names, marks
+        nonlocal depth, elements, attributes, root, root_attrs, names, marks
         depth += 1
         if depth == 1:
-            names, marks = [], [parser.CurrentByteIndex]
-            noted.append((name, attrs, names, marks))
+            root, root_attrs, names, marks = name, attrs, [], [parser.CurrentByteIndex]
             elements, attributes = 1, len(attrs)
         else:
             elements += 1
@@ -419,12 +458,23 @@ def _watch(
     def end(_name: str) -> None:
         nonlocal depth
         depth -= 1
-        if depth < 0:
-            noted.append((None, {}, [], [parser.CurrentByteIndex] * 2))
-        elif depth < 2:
+        if depth == 1:
             marks.append(parser.CurrentByteIndex)
+        elif depth == 0:
+            marks.append(parser.CurrentByteIndex)
+            noted.append((root, root_attrs, names, marks))
+        elif depth < 0:
+            noted.append((None, {}, [], [parser.CurrentByteIndex]))
 
-    return start, end
+    def opened() -> int:
+        return marks[0] if depth > 0 else -1
+
+    return start, end, opened
+
+
+def _check_gap(buffer: bytes | bytearray, start: int, end: int) -> None:
+    if buffer[start:end].strip(WHITESPACE):
+        raise StreamError("bad-format", "Text between stanzas")
 
 
 def _end_of_element(buffer: bytes | bytearray, start: int, place: int, *, childless: bool) -> int:
@@ -439,50 +489,12 @@ def _end_of_element(buffer: bytes | bytearray, start: int, place: int, *, childl
     return buffer.index(b">", place) + 1
 
 
-def _children(
-    known: _ChildNames, buffer: bytes | bytearray, base: int, names: list[str], marks: list[int]
-) -> tuple[bytes, tuple[Child, ...]] | None:
-    """The children's bytes, one after the other, and where each stands in them.
-
-    Text between them means nothing and is left out.  None where a child cannot stand elsewhere as it is.
-    """
-    children: list[Child] = []
-    pieces: list[bytes | bytearray] = []
-    piece = gone = marks[1]
-    for name, opened, closed, following in zip(names, marks[1::2], marks[2::2], marks[3::2], strict=False):
-        split = known[name]
-        if split is None:
-            return None
-        # Where an empty tag is the last thing before `following`, expat has said so.  Else there is an end
-        # tag at `closed`, or text behind an empty tag.
-        end = closed
-        if closed != following and buffer[closed - base] == _OPENING:
-            end = buffer.index(b">", closed - base) + base + 1
-        namespace, local = split
-        if namespace == ns.CLIENT and _declares(buffer, opened - base, end - base):
-            return None
-        children.append((namespace, local, opened - gone, end - gone))
-        if end != following:
-            pieces.append(buffer[piece - base : end - base])
-            piece = following
-            gone += following - end
-    if pieces:
-        pieces.append(buffer[piece - base : marks[-1] - base])
-        return b"".join(pieces), tuple(children)
-    return bytes(buffer[piece - base : marks[-1] - base]), tuple(children)
-
-
 def _declares(buffer: bytes | bytearray, start: int, end: int) -> bool:
     """Whether the tag at `start` seems to declare a namespace."""
     if buffer.find(b"xmlns", start, end) < 0:
         return False
     tag = match_tag(buffer, start)
     return tag is None or b"xmlns" in tag[0]
-
-
-def _has_section(buffer: bytes | bytearray, start: int, end: int) -> bool:
-    """Whether there is CDATA.  One byte is sought first, because that is ten times as fast."""
-    return buffer.find(b"!", start, end) >= 0 and buffer.find(b"<!", start, end) >= 0
 
 
 def _bounded_namespaces(data: bytes) -> tuple[bytes, tuple[str, str] | None]:

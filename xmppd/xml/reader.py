@@ -21,14 +21,13 @@ class ParserPool:
 
     :param limits: the bounds of what the streams may send.
     :param keep: how many idle parsers are kept.
-    :param wear: bytes after which a parser is thrown away.
-    :param names: how many different names of elements and attributes after which it is thrown away.
+    :param wear: bytes after which a parser is thrown away, see `XMLParser.wear`.
     """
 
-    def __init__(self, limits: Limits, *, keep: int = 8, wear: int = 4 << 20, names: int = 4096) -> None:
+    def __init__(self, limits: Limits, *, keep: int = 8, wear: int = 4 << 20) -> None:
         self.limits = limits
         self.header = standard_header(ns.CLIENT)
-        self._keep, self._wear, self._names = keep, wear, names
+        self._keep, self._wear = keep, wear
         self._idle: list[XMLParser] = []
 
     def adopt(self, header: Header) -> Header:
@@ -43,12 +42,7 @@ class ParserPool:
 
     def give_back(self, parser: XMLParser) -> None:
         """Take back a parser that is at rest."""
-        if (
-            parser.header is self.header
-            and parser.fed < self._wear
-            and parser.names < self._names
-            and len(self._idle) < self._keep
-        ):
+        if parser.header is self.header and parser.wear < self._wear and len(self._idle) < self._keep:
             self._idle.append(parser)
         else:
             parser.close()
@@ -147,29 +141,28 @@ class StreamReader:
     def _read(self, data: bytes) -> None:
         items: list[Item] = []
         try:
-            self._parse(data, items)
+            whole = self._gate.feed(data)
+            if whole:
+                self._parse(whole, items)
+            if self._gate.kept:
+                self._check_kept()
         except StreamError as problem:
             self._error = (problem.condition, problem.text)
             self._finish()
         items.reverse()
         self._items = items + self._items if self._items else items
 
-    def _parse(self, data: bytes, items: list[Item]) -> None:
-        gate, parser = self._gate, self._parser
-        whole = gate.feed(data)
-        if whole:
-            if parser is None:
-                parser = self._parser = self._new_parser()
-            parser.feed(whole, items)
-            if parser.ended:
-                self._finish()
-                return
-            if self._header is None:
-                self._met(parser.header)
-        if gate.kept:
-            self._check_kept()
-        if parser is not None and parser.at_rest:
+    def _parse(self, whole: bytes, items: list[Item]) -> None:
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = self._new_parser()
+        parser.feed(whole, items)
+        if self._header is None:
+            self._met(parser.header)
+        if parser.at_rest:
             self._rest(parser)
+        elif parser.ended:
+            self._finish()
 
     def _new_parser(self) -> XMLParser:
         if self._header is None or self._pool is None:
