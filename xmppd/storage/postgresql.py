@@ -101,9 +101,9 @@ class PostgreSQL(Dialect):
     def _open(self, connection: Any) -> None:
         """Choose integer types and plans the same way each time.
 
-        All integers are bigint: by default the driver chooses by value, and each choice is another statement to
-        prepare. Archives are read along an index, with statistics or without: a planner that knows nothing of a
-        new table yet prefers to sort all of an archive for each page (20 ms instead of 1).
+        All integers are bigint: by default the driver chooses by value, and each choice is another
+        statement to prepare. Archives are read along an index, with statistics or without: a planner that
+        knows nothing of a new table yet prefers to sort all of an archive for each page (20 ms instead of 1).
         """
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.execute("SET client_encoding = 'UTF8'")
