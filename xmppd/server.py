@@ -6,16 +6,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from xmppd.admin.commands import Command, build
 from xmppd.auth.accounts import Directory
 from xmppd.auth.mechanisms import PASSWORD_MECHANISMS
-from xmppd.auth.throttle import Throttle
+from xmppd.auth.throttle import Throttle, address_key
 from xmppd.config import Config, DomainConfig
+from xmppd.core.budget import LineBudget
 from xmppd.core.context import Context
+from xmppd.core.counters import hits
 from xmppd.core.errors import StreamError
 from xmppd.core.events import MessageArriving
 from xmppd.core.hooks import Stage
@@ -30,6 +32,7 @@ from xmppd.routing.router import LocalRouter
 from xmppd.sessions import Keeper
 from xmppd.storage.archive_book import ArchiveBook
 from xmppd.storage.database import Database
+from xmppd.stream.admission import Admission, TurnedAway
 from xmppd.stream.c2s import ClientStream
 from xmppd.stream.features import Feature
 from xmppd.stream.features.bind import BIND
@@ -38,6 +41,7 @@ from xmppd.stream.features.registration import REGISTRATION
 from xmppd.stream.features.sasl import SASL
 from xmppd.stream.features.sm import SM
 from xmppd.stream.features.starttls import STARTTLS
+from xmppd.stream.pace import Pace
 from xmppd.stream.services import Services, Timeouts
 from xmppd.stream.smacks import SmLimits
 from xmppd.stream.turns import Turns
@@ -57,8 +61,12 @@ FEATURES: Final[tuple[Feature, ...]] = (STARTTLS, SASL, REGISTRATION, BIND, SM, 
 FAREWELL: Final = 2.0
 
 
+def _left_out(source: str, lines: int) -> None:
+    _log.info("{lines} more lines about {source} left out", lines=lines, source=source or "others")
+
+
 class StreamFactory(Factory):
-    """Makes a stream for every connection.
+    """Makes a stream for every connection that may come in.
 
     :param direct: whether the connections begin with TLS.
     """
@@ -68,9 +76,16 @@ class StreamFactory(Factory):
     def __init__(self, services: Services, *, direct: bool) -> None:
         self._services, self._direct = services, direct
 
-    def buildProtocol(self, addr: object) -> ClientStream:
-        """A stream for a new connection."""
-        return ClientStream(self._services, FEATURES, direct=self._direct)
+    def buildProtocol(self, addr: object) -> Protocol | None:
+        """A stream for a new connection; whom only TLS could tell why not is closed without a word."""
+        host = getattr(addr, "host", "")
+        problem = self._services.admission.refusal(address_key(host) if host else "")
+        if problem is None:
+            return ClientStream(self._services, FEATURES, direct=self._direct)
+        hits.told(problem.text)
+        if self._services.lines.allows(host):
+            _log.info("{host} turned away: {problem}", host=host, problem=problem)
+        return None if self._direct else TurnedAway(problem)
 
 
 class Server:
@@ -145,6 +160,13 @@ class Server:
                 period=limits.auth_failures_period,
             ),
             streams=set(),
+            admission=Admission(
+                unauthenticated=limits.unauthenticated,
+                unauthenticated_per_address=limits.unauthenticated_per_address,
+                per_address=limits.connections_per_address,
+            ),
+            pace=Pace(limits.rate, limits.rate_burst),
+            lines=LineBudget(clock, _left_out),
             timeouts=Timeouts(
                 handshake=limits.tls_handshake_timeout,
                 negotiation=limits.negotiation_timeout,
@@ -154,7 +176,12 @@ class Server:
                 close=limits.close_timeout,
                 write=limits.write_timeout,
             ),
-            sm=SmLimits(limits.sm_queue, limits.sm_queue_bytes, limits.sm_resume_timeout or 0),
+            sm=SmLimits(
+                limits.sm_queue,
+                limits.sm_queue_bytes,
+                limits.sm_resume_timeout or 0,
+                limits.sm_detached_per_account,
+            ),
             write_buffer=limits.write_buffer_bytes,
             csi_queue=limits.csi_queue,
             failures_per_stream=limits.auth_failures_per_stream,

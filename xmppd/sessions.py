@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from xmppd.core import replies
 from xmppd.core.account import Account
 from xmppd.core.context import Ticket
+from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.events import SessionBound, SessionEnded
 from xmppd.core.jid import JID, InvalidJID
@@ -25,7 +26,7 @@ from xmppd.storage.archive_book import ArchiveBook
 from xmppd.storage.database import Database
 from xmppd.stream.c2s import ClientStream
 from xmppd.stream.services import Served
-from xmppd.stream.session import ClientSession
+from xmppd.stream.session import ClientSession, detached
 
 __all__ = ["Keeper"]
 
@@ -118,12 +119,19 @@ class Keeper:
         if self._registry.account(account.jid) is not account or not account.enabled:
             raise StanzaError("not-allowed", "The account was removed or disabled")
         if self._per_account is not None and len(account.sessions) >= self._per_account:
-            raise StanzaError(
-                "resource-constraint",
-                f"An account may have {self._per_account} sessions (sessions_per_account)",
-            )
+            self._make_room(account, self._per_account)
         account.sessions.append(session)
         self._hosts[account.jid.domain].hooks.run(SessionBound(session))
+
+    def _make_room(self, account: Account, most: int) -> None:
+        """End a session that only waits for resumption: whoever is there comes first."""
+        waiting = detached(account)
+        if not waiting:
+            raise StanzaError(
+                "resource-constraint", f"An account may have {most} sessions (sessions_per_account)"
+            )
+        hits.hit("sessions_per_account")
+        waiting[0].close()
 
     def end(self, session: ClientSession) -> None:
         """A session is over for good: what it had and never acknowledged is dealt with once."""

@@ -185,6 +185,13 @@ class Throttle:
             return self._pairs.wait(_pair(address, account))
         return max(self._addresses.wait(address), self._accounts.wait(account))
 
+    def refused_by(self, address: str, account: str) -> str:
+        """Give the name of the limit that holds an attempt back; for one that `wait` held back."""
+        address = address_key(address)
+        if (address, account) not in self._known and self._addresses.wait(address):
+            return "auth_failures_per_address"
+        return "auth_failures_per_account"
+
     def failed(self, address: str, account: str) -> None:
         """Count a wrong password; not an attempt that :meth:`wait` held back, which would never end."""
         address = address_key(address)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
@@ -15,15 +15,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from xmppd.auth.throttle import address_key
 from xmppd.core import ns
 from xmppd.core.account import Account
+from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.stanza import Stanza
 from xmppd.stream import wire
 from xmppd.stream.addressing import address, check_iq
 from xmppd.stream.outbox import Outbox
 from xmppd.stream.services import Served, Services
-from xmppd.stream.session import ClientSession
+from xmppd.stream.session import ClientSession, detached
 from xmppd.xml.parser import Header, Item, Nonza
 from xmppd.xml.reader import StreamReader
 
@@ -35,6 +37,11 @@ if TYPE_CHECKING:
 __all__ = ["ClientStream", "State"]
 
 _log = Logger()
+
+#: Stanzas of one stream that are handled in one turn of the reactor, so that the others get theirs.
+SLICE: Final = 32
+#: Bytes that are written to a client that has bound no resource; it may not read them.
+MOST_BEFORE_BINDING: Final = 64 << 10
 
 
 class State(Enum):
@@ -84,8 +91,14 @@ class ClientStream(Protocol):
         self._header_sent = False
         self._waiting = False
         self._deadline: Any = None
+        self._deadline_name = ""
         self._patient_until = 0.0
+        self._patience_name = ""
         self._closing: Any = None
+        self._origin = ""
+        self._mark = 0.0
+        self._resting: Any = None
+        self._told = 0
 
     # -- the transport
 
@@ -95,23 +108,32 @@ class ClientStream(Protocol):
         peer = self.transport.getPeer()
         if isinstance(peer, IPv4Address | IPv6Address):
             self.address = peer.host
+            self._origin = address_key(peer.host)
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
-        self.be_patient(self.services.timeouts.negotiation)
+        self.services.admission.entered(self._origin)
+        self.be_patient(self.services.timeouts.negotiation, "negotiation_timeout")
         if self._direct:
-            self._expect_within(self.services.timeouts.handshake)
+            self._expect_handshake()
 
-    def be_patient(self, seconds: float) -> None:
-        """From now on a resource must be bound within so long, whatever is sent meanwhile."""
-        self._patient_until = self.services.clock.seconds() + seconds
-        self._expect_within(seconds)
+    def be_patient(self, seconds: float, limit: str) -> None:
+        """From now on a resource must be bound within so long, whatever is sent meanwhile.
 
-    def _expect_within(self, seconds: float) -> None:
+        :param limit: the name of the limit that says so.
+        """
+        self._patient_until, self._patience_name = self.services.clock.seconds() + seconds, limit
+        self._expect_within(seconds, limit)
+
+    def _expect_handshake(self) -> None:
+        self._expect_within(self.services.timeouts.handshake, "tls_handshake_timeout")
+
+    def _expect_within(self, seconds: float, limit: str) -> None:
         """Something must happen in so many seconds, and never later than the whole negotiation may take."""
         self._stop_waiting_for_peer()
         clock = self.services.clock
-        left = max(0.0, min(seconds, self._patient_until - clock.seconds()))
-        self._deadline = clock.callLater(left, self._too_slow)
+        left = self._patient_until - clock.seconds()
+        self._deadline_name = limit if seconds < left else self._patience_name
+        self._deadline = clock.callLater(max(0.0, min(seconds, left)), self._too_slow)
 
     def _stop_waiting_for_peer(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -120,12 +142,12 @@ class ClientStream(Protocol):
 
     def _too_slow(self) -> None:
         self._deadline = None
-        self.end(StreamError("connection-timeout", "Log in faster (negotiation_timeout)"))
+        self.end(StreamError("connection-timeout", f"Log in faster ({self._deadline_name})"))
 
     def handshakeCompleted(self) -> None:
         """TLS is there."""
         self.state = State.SECURE
-        self._expect_within(self.services.timeouts.negotiation)
+        self._expect_within(self.services.timeouts.negotiation, "negotiation_timeout")
 
     def start_tls(self) -> None:
         """Begin TLS; nothing that came in plaintext may be left."""
@@ -134,7 +156,7 @@ class ClientStream(Protocol):
         self.write(wire.PROCEED)
         self._reader = StreamReader(self.services.strangers)
         self._header_sent = False
-        self._expect_within(self.services.timeouts.handshake)
+        self._expect_handshake()
         self.transport.startTLS(self.services.tls)
 
     def tls_connection(self) -> Any:
@@ -145,9 +167,11 @@ class ClientStream(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
         self._stop_waiting_for_peer()
-        if self._closing is not None:
-            self._closing.cancel()
-            self._closing = None
+        for timer in (self._closing, self._resting):
+            if timer is not None:
+                timer.cancel()
+        self._closing = self._resting = None
+        self.services.admission.left(self._origin, known=self.account is not None)
         self.state = State.CLOSED
         session, self.session = self.session, None
         if session is not None:
@@ -159,15 +183,27 @@ class ClientStream(Protocol):
         smacks = session.smacks
         if smacks is not None and smacks.resumable:
             smacks.hibernate()
+            self._bound_detached(session.account)
         else:
             self.services.keeper.end(session)
+
+    def _bound_detached(self, account: Account) -> None:
+        most, waiting = self.services.sm.detached, detached(account)
+        if most is not None and len(waiting) > most:
+            hits.hit("sm_detached_per_account")
+            for session in waiting[: len(waiting) - most]:
+                session.close()
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes have come."""
         if self.state is State.CLOSED:
             return
-        self.heard_at = self.services.clock.seconds()
+        services = self.services
+        self.heard_at = now = services.clock.seconds()
         self.asked_at = None
+        self._mark = services.pace.read(self._mark, len(data), now)
+        if self._mark - now > services.pace.allowed:
+            self._rest(self._mark - now - services.pace.allowed)
         if self.session is not None:
             self.session.outbox.heard()
         self._reader.push(data)
@@ -177,7 +213,9 @@ class ClientStream(Protocol):
     # -- the inbox: one reader, in order; while a handler waits, the transport does not read
 
     def _pump(self) -> None:
-        while not self._waiting and self.state is not State.CLOSED:
+        for _ in range(SLICE):
+            if self._waiting or self.state is State.CLOSED:
+                return
             try:
                 item = self._reader.next()
                 if item is None:
@@ -187,19 +225,25 @@ class ClientStream(Protocol):
                 self.end(problem)
                 return
             except Exception:
-                _log.failure("{stream}: a handler failed", stream=self)
-                self.end(StreamError("internal-server-error"))
+                self._failed(Failure())
                 return
             if waiting is not None:
                 self._wait_for(waiting)
+        if not self._waiting and self.state is not State.CLOSED and self._reader.waiting:
+            # The others first: the rest in the next turn of the reactor.
+            self._hold()
+            self.services.clock.callLater(0, self._go_on, None)
+
+    def _hold(self) -> None:
+        self._waiting = True
+        self.transport.pauseProducing()
 
     def _wait_for(self, waiting: Awaitable[None] | Deferred[Any]) -> None:
         if not isinstance(waiting, Deferred):
             waiting = Deferred.fromCoroutine(waiting)  # type: ignore[arg-type]
         if waiting.called and not waiting.paused and not isinstance(waiting.result, Failure):
             return
-        self._waiting = True
-        self.transport.pauseProducing()
+        self._hold()
         waiting.addErrback(self._handler_failed)
         waiting.addCallback(self._go_on)
 
@@ -207,14 +251,35 @@ class ClientStream(Protocol):
         if isinstance(failure.value, StreamError):
             self.end(failure.value)
         else:
+            self._failed(failure)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._may_log():
             _log.failure("{stream}: a handler failed", failure, stream=self)
-            self.end(StreamError("internal-server-error"))
+        self.end(StreamError("internal-server-error"))
+
+    def _may_log(self) -> bool:
+        return self.services.lines.allows(self.account.jid.text if self.account else self.address)
 
     def _go_on(self, _: object) -> None:
         self._waiting = False
-        if self.state is not State.CLOSED:
+        self._pump()
+        self._read_on()
+
+    def _rest(self, seconds: float) -> None:
+        """Too much has come: read nothing for so long."""
+        if self._resting is None:
+            hits.hit("rate")
+            self._resting = self.services.clock.callLater(seconds, self._rested)
+            self.transport.pauseProducing()
+
+    def _rested(self) -> None:
+        self._resting = None
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._waiting and self._resting is None and self.state is not State.CLOSED:
             self.transport.resumeProducing()
-            self._pump()
 
     # -- what came
 
@@ -320,12 +385,16 @@ class ClientStream(Protocol):
         """Write what is not a stanza, before there is a session to write through."""
         if self.session is not None:
             self.session.outbox.nonza(data)
-        else:
-            self.transport.write(data)
+            return
+        self._told += len(data)
+        if self._told > MOST_BEFORE_BINDING:
+            raise StreamError("policy-violation", "Bind a resource first; you have asked enough")
+        self.transport.write(data)
 
     def authenticated(self, account: Account) -> None:
         """SASL has settled who this is; a new stream follows."""
         self.account = account
+        self.services.admission.known(self._origin)
         self.state = State.AUTHENTICATED
         self.login = self.offer = None
         self._reader.limits = self.services.pool.limits
@@ -381,7 +450,9 @@ class ClientStream(Protocol):
 
     def _say_goodbye(self, problem: StreamError | None) -> None:
         if problem is not None:
-            _log.info("{stream}: closed: {problem}", stream=self, problem=problem)
+            hits.told(problem.text)
+            if self._may_log():
+                _log.info("{stream}: closed: {problem}", stream=self, problem=problem)
         goodbye = b""
         if not self._header_sent:
             goodbye = wire.header(self.id, self.served.jid.text if self.served else None, None)
@@ -412,7 +483,8 @@ class _Frames:
 
     def overflowed(self) -> None:
         """The client does not read what is written to it."""
-        _log.info("{stream}: does not read, write_buffer_bytes is used up", stream=self._stream)
+        hits.hit("write_buffer_bytes")
+        _log.info("{stream}: does not read (write_buffer_bytes)", stream=self._stream)
         self._stream.cut()
 
 

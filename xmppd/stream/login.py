@@ -18,6 +18,7 @@ from xmppd.auth.offer import Offer
 from xmppd.auth.sasl import Challenge, Exchange, SaslFailure, Success, decode_base64
 from xmppd.auth.throttle import delay_after
 from xmppd.core.account import Account
+from xmppd.core.counters import hits
 from xmppd.core.errors import StreamError
 from xmppd.stream.c2s import ClientStream, State
 
@@ -80,8 +81,11 @@ def admit(stream: ClientStream, local: str) -> None:
     """
     assert stream.served is not None
     name = f"{local}@{stream.served.jid.text}"
-    if stream.services.throttle.wait(stream.address, name) > 0:
-        raise SaslFailure("temporary-auth-failure", "Too many wrong passwords; try again later")
+    throttle = stream.services.throttle
+    if throttle.wait(stream.address, name) > 0:
+        limit = throttle.refused_by(stream.address, name)
+        hits.hit(limit)
+        raise SaslFailure("temporary-auth-failure", f"Too many wrong passwords; try again later ({limit})")
 
 
 # -- the exchange

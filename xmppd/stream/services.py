@@ -11,10 +11,13 @@ from twisted.internet.defer import Deferred
 from xmppd.auth.accounts import Directory
 from xmppd.auth.throttle import Throttle
 from xmppd.core.account import Account
+from xmppd.core.budget import LineBudget
 from xmppd.core.context import Clock, Ticket
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID
 from xmppd.core.stanza import Stanza
+from xmppd.stream.admission import Admission
+from xmppd.stream.pace import Pace
 from xmppd.stream.session import ClientSession
 from xmppd.stream.smacks import SmLimits
 from xmppd.stream.turns import Turns
@@ -113,6 +116,9 @@ class Services:
     :ivar pool: parsers, and bounds, after authentication.
     :ivar tls: the contexts of the served domains, for ``transport.startTLS``.
     :ivar streams: the open connections.
+    :ivar admission: who may connect.
+    :ivar pace: how fast clients are listened to.
+    :ivar lines: how much strangers can write into the log.
     :ivar write_buffer: bytes that may wait for a client that does not read.
     :ivar csi_queue: stanzas that are held for an inactive client.
     """
@@ -126,6 +132,9 @@ class Services:
     tls: Any
     throttle: Throttle
     streams: set[ClientStream]
+    admission: Admission
+    pace: Pace
+    lines: LineBudget
     timeouts: Timeouts
     sm: SmLimits
     write_buffer: int = 1 << 20

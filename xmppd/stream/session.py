@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xmppd.stream.csi import Inactive
     from xmppd.stream.smacks import Smacks
 
-__all__ = ["ClientSession"]
+__all__ = ["ClientSession", "detached"]
 
 
 class ClientSession:
@@ -103,3 +103,13 @@ class ClientSession:
         if self.inactive is not None:
             self.inactive.let_go()
         return self.outbox.take_unacknowledged()
+
+
+def detached(account: Account) -> list[ClientSession]:
+    """The sessions of an account that wait for resumption; the one that has the least time left first."""
+    waiting = [
+        (session.smacks.seconds_left, session)
+        for session in account.sessions
+        if isinstance(session, ClientSession) and session.stream is None and session.smacks is not None
+    ]
+    return [session for _, session in sorted(waiting, key=lambda pair: pair[0])]

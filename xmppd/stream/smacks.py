@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from xmppd.core import ns
 from xmppd.core.context import Clock
+from xmppd.core.counters import hits
 from xmppd.core.errors import StreamError
 from xmppd.core.stanza import escape_attribute
 from xmppd.stream.csi import activate
@@ -44,11 +45,13 @@ class SmLimits:
     :ivar queue: unacknowledged stanzas that are kept.
     :ivar queue_bytes: bytes of them.
     :ivar resume: seconds for which a session without connection can be resumed; 0 for never.
+    :ivar detached: sessions of one account that wait for resumption, None for any number.
     """
 
     queue: int = 500
     queue_bytes: int = 2 << 20
     resume: float = 600
+    detached: int | None = 16
 
 
 def new_token() -> str:
@@ -214,9 +217,13 @@ class Smacks:
     def _overflow(self) -> None:
         """Too much to keep: acknowledgements go on, but the session can no longer be resumed."""
         self.resumable = False
+        outbox, limits = self._session.outbox, self._limits
+        limit = "sm_queue" if outbox.kept_bytes <= limits.queue_bytes else "sm_queue_bytes"
+        hits.hit(limit)
         _log.info(
-            "{session}: too much is not acknowledged (sm_queue, sm_queue_bytes): not resumable any more",
+            "{session}: too much is not acknowledged ({limit}): not resumable any more",
             session=self._session.jid.text,
+            limit=limit,
         )
         if self._session.stream is None:
             self.expire()

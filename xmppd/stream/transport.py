@@ -115,10 +115,15 @@ class LeanTLS(TLSMemoryBIOProtocol):
 
 
 class TLSFactory(TLSMemoryBIOFactory):
-    """Puts `LeanTLS` around the protocols of another factory."""
+    """Puts `LeanTLS` around the protocols of another factory, where that makes one."""
 
     protocol = LeanTLS
     noisy = False
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """The protocol of a new connection; None for one that is to be closed."""
+        inner = self.wrappedFactory.buildProtocol(addr)
+        return None if inner is None else self.protocol(self, cast(Any, inner))
 
 
 @lru_cache(maxsize=16)

@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from xmppd.core.counters import hits
 from xmppd.stream.c2s import ClientStream, State
 from xmppd.stream.services import Services
 
@@ -50,10 +51,10 @@ class Watch:
     def _look_at(self, stream: ClientStream, now: float) -> None:
         timeouts = self._services.timeouts
         if stream.blocked_at is not None and now - stream.blocked_at > timeouts.write:
-            self._give_up(stream, "reads nothing (write_timeout)")
+            self._give_up(stream, "reads nothing", "write_timeout")
         elif stream.asked_at is not None:
             if now - stream.asked_at > timeouts.answer:
-                self._give_up(stream, "does not answer (answer_timeout)")
+                self._give_up(stream, "does not answer", "answer_timeout")
         elif now - max(stream.heard_at, stream.nudged_at) > timeouts.idle:
             self._nudge(stream, now)
 
@@ -68,6 +69,7 @@ class Watch:
             stream.nudged_at = now
             session.outbox.nonza(b" ")
 
-    def _give_up(self, stream: ClientStream, why: str) -> None:
-        _log.info("{stream}: {why}", stream=stream, why=why)
+    def _give_up(self, stream: ClientStream, why: str, limit: str) -> None:
+        hits.hit(limit)
+        _log.info("{stream}: {why} ({limit})", stream=stream, why=why, limit=limit)
         stream.cut()
