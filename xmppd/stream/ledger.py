@@ -10,11 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred
 
 __all__ = ["MODULUS", "NO_TICKET", "Ledger", "NoTicket", "OpenTicket"]
 
-_log = Logger()
 
 #: Counters of stream management wrap here (XEP-0198, section 4).
 MODULUS: Final = 1 << 32
@@ -80,12 +79,13 @@ class Ledger:
     :ivar on_settled: called when the last open ticket has closed.
     """
 
-    __slots__ = ("_open", "_seen", "handled", "on_settled", "received")
+    __slots__ = ("_open", "_seen", "_waiting", "handled", "on_settled", "received")
 
     def __init__(self, start: int = 0) -> None:
         self.received = self.handled = self._seen = start
         self.on_settled: Callable[[], None] | None = None
         self._open: deque[OpenTicket] = deque()
+        self._waiting: list[Deferred[None]] = []
 
     def moved(self) -> bool:
         """Whether `handled` has moved since this was last asked."""
@@ -97,6 +97,11 @@ class Ledger:
     def settled(self) -> bool:
         """Whether all that was received has been handled."""
         return not self._open
+
+    def when_settled(self) -> Deferred[None]:
+        """Fires when all that was received by then has been handled; it may be cancelled."""
+        self._waiting.append(Deferred())
+        return self._waiting[-1]
 
     def open(self) -> OpenTicket:
         """A ticket for the next stanza."""
@@ -111,6 +116,7 @@ class Ledger:
             ticket.void()
         self._open.clear()
         self.received = self.handled
+        self._settle()
 
     def closed(self) -> None:
         """Some ticket has closed: move `handled` over the closed ones in order."""
@@ -118,5 +124,13 @@ class Ledger:
         while waiting and waiting[0].closed:
             waiting.popleft()
             self.handled = (self.handled + 1) % MODULUS
-        if not waiting and self.on_settled is not None:
+        if not waiting:
+            self._settle()
+
+    def _settle(self) -> None:
+        if self.on_settled is not None:
             self.on_settled()
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.called:
+                each.callback(None)

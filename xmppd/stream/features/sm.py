@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TookTooLong
 
 from xmppd.core import ns
-from xmppd.core.account import Account
 from xmppd.core.errors import StreamError
 from xmppd.core.module import Xep
 from xmppd.core.stanza import Stanza
@@ -56,7 +56,7 @@ def enable(stream: ClientStream, session: ClientSession, xmlns: str, attrs: Mapp
         xmlns,
         stream.services.clock,
         limits,
-        resumable=attrs.get("resume") in ("true", "1") and resume_for > 0,
+        resumable=attrs.get("resume") in ("true", "1") and resume_for > 0 and not session.account.is_guest,
         resume_for=resume_for,
         expired=stream.services.keeper.end,
     )
@@ -98,65 +98,63 @@ async def resume(
     :param wrap: puts something around the ``<resumed/>`` of the session.
     :returns: the ``<failed/>`` to write; nothing if it is resumed, or the stream has ended meanwhile.
     """
-    if stream.state is not State.AUTHENTICATED or stream.account is None:
+    account, keeper = stream.account, stream.services.keeper
+    if stream.state is not State.AUTHENTICATED or account is None:
         return failed(xmlns, "unexpected-request")
     h, token = read_h(attrs.get("h")), attrs.get("previd", "")
     if h is None or not token:
         return failed(xmlns, "bad-request")
-    session = await _find(stream, stream.account, token)
+    if not stream.services.sm.resume:
+        return failed(xmlns, "feature-not-implemented")
+    session = keeper.resumable(account, token)
     stored: Mapping[int, Stanza] = {}
     if session is not None:
-        if not session.outbox.can_acknowledge(h):
-            raise too_high(xmlns, TooHigh(h, session.outbox.sent))
-        stored = await stream.services.keeper.stored_messages(session)
-        if stream.services.keeper.resumable(stream.account, token) is not session:
-            session = None
+        _check(session, xmlns, h)
+        stored = await _quiet(stream, session)
+        # It may have ended meanwhile: look again.
+        session = keeper.resumable(account, token)
     if session is None:
-        handled = await stream.services.keeper.handled_before(stream.account, token)
+        handled = await keeper.handled_before(account, token)
         return failed(xmlns, "item-not-found", handled) if stream.state is State.AUTHENTICATED else b""
     if stream.state is State.AUTHENTICATED:
+        _check(session, xmlns, h)
         _take_over(stream, session, h, stored, wrap)
     return b""
 
 
-async def _find(stream: ClientStream, account: Account, token: str) -> ClientSession | None:
-    """The session that a token names, no longer on another connection."""
-    keeper = stream.services.keeper
-    session = keeper.resumable(account, token)
-    if session is None:
-        return None
-    await _quiet(stream, session)
-    # It may have ended, or have been resumed elsewhere, meanwhile: look again.
-    return keeper.resumable(account, token)
+def _check(session: ClientSession, xmlns: str, h: int) -> None:
+    """Whoever acknowledges too much is no good reason to cut the old connection.
+
+    :raises StreamError: ``undefined-condition``.
+    """
+    if not session.outbox.can_acknowledge(h):
+        raise too_high(xmlns, TooHigh(h, session.outbox.sent))
 
 
-async def _quiet(stream: ClientStream, session: ClientSession) -> None:
-    """Cut the old connection, and let what it sent last become durable, so that `h` covers it."""
-    if session.stream is not None:
-        session.stream.end(StreamError("conflict", "Resumed on another connection"), keep_session=True)
-        assert session.smacks is not None
-        session.smacks.hibernate()
-    ledger = session.ledger
+async def _quiet(stream: ClientStream, session: ClientSession) -> Mapping[int, Stanza]:
+    """Cut the old connection, and let what it sent last become durable, so that `h` covers it.
+
+    :returns: what of its queue is only in the archive.
+    """
+    keeper, ledger = stream.services.keeper, session.ledger
     assert ledger is not None
-    if ledger.settled:
-        return
-    settled: Deferred[None] = Deferred()
-    before = ledger.on_settled
-    timer = stream.services.clock.callLater(SETTLE_WITHIN, settled.callback, None)
-
-    def done() -> None:
-        ledger.on_settled = before
-        if timer.active():
-            timer.cancel()
-            settled.callback(None)
-        if before is not None:
-            before()
-
-    ledger.on_settled = done
-    await settled
-    ledger.on_settled = before
-    # Past the time the client sends again what is not durable yet: the old try no longer counts.
-    ledger.forget_open()
+    stored: Mapping[int, Stanza] = {}
+    known: set[int] = set()
+    while True:
+        if session.stream is not None:
+            session.stream.end(StreamError("conflict", "Resumed on another connection"), keep_session=True)
+            assert session.smacks is not None
+            session.smacks.hibernate()
+        if not ledger.settled:
+            with suppress(TookTooLong):
+                await ledger.when_settled().addTimeout(SETTLE_WITHIN, stream.services.clock)  # type: ignore[arg-type]
+            # Past the time the client sends again what is not durable yet: the old try no longer counts.
+            ledger.forget_open()
+        missing = set(session.outbox.missing_rows())
+        if session.ended or (session.stream is None and missing <= known):
+            return stored
+        # While that is read, more may be left to the archive, or another connection may resume it.
+        stored, known = await keeper.stored_messages(session), missing
 
 
 def _take_over(
@@ -167,9 +165,6 @@ def _take_over(
     wrap: Callable[[ClientSession, bytes], bytes],
 ) -> None:
     assert session.smacks is not None
-    if session.stream is not None:
-        # Another connection has resumed it meanwhile; the latest one wins.
-        session.stream.end(StreamError("conflict", "Resumed on another connection"), keep_session=True)
     stream.bound(session)
     session.smacks.resumed(
         h, lambda entry: _again(entry, stored, session), lambda resumed: wrap(session, resumed)
