@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -47,9 +48,10 @@ class Server:
     """Serves the domain ``localhost`` from a new folder, which ``stop`` removes.
 
     :param programs: the folder that has ``twistd`` and ``xmppctl``; by default the one of this Python.
+    :param command: another command that starts it in the foreground, with ``xmppd.toml`` in its folder.
     """
 
-    def __init__(self, programs: Path = BIN) -> None:
+    def __init__(self, programs: Path = BIN, command: Sequence[str | Path] | None = None) -> None:
         self.programs = programs
         # Not below the folder of the tests: the path of a unix socket has 107 bytes at most.
         self.root = Path(tempfile.mkdtemp(prefix="xmppd-"))
@@ -59,6 +61,7 @@ class Server:
         self.configuration.write_text(
             CONFIGURATION.format(port=self.port, direct_tls_port=self.direct_tls_port)
         )
+        self.command = command or [programs / "twistd", "-n", "--pidfile=", "xmppd"]
         self.process: subprocess.Popen[bytes] | None = None
         atexit.register(self.stop)
 
@@ -71,19 +74,25 @@ class Server:
         """Start the process and wait until both ports answer."""
         with (self.root / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [self.programs / "twistd", "-n", "--pidfile=", "xmppd", "--config", self.configuration],
+                self.command,
                 cwd=self.root,
                 env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+        self.wait_until_it_answers()
+        return self
+
+    def wait_until_it_answers(self) -> None:
+        """Raises AssertionError when the process ends instead, or takes too long."""
         deadline = time.monotonic() + PATIENCE
-        while not all(map(_answers, (self.port, self.direct_tls_port))):
-            if self.process.poll() is not None or time.monotonic() > deadline:
+        # The ports take connections before they are served; the socket for xmppctl comes last.
+        while not _answers(self.root / "data" / "xmppctl.sock"):
+            ended = self.process is not None and self.process.poll() is not None
+            if ended or time.monotonic() > deadline:
                 raise AssertionError(f"the server did not start:\n{self.log()}")
             time.sleep(0.05)
-        return self
 
     def add_account(self, name: str, password: str) -> None:
         """Make the account ``name``@localhost."""
@@ -107,7 +116,8 @@ class Server:
 
     def log(self) -> str:
         """The end of what the server wrote."""
-        return (self.root / "log").read_text(errors="replace")[-8000:]
+        logs = [self.root / name for name in ("log", "twistd.log")]
+        return "".join(log.read_text(errors="replace")[-8000:] for log in logs if log.exists())
 
     def restart(self, kill: bool = False) -> None:
         """End the process, by SIGTERM or by SIGKILL, and start it anew on the same data and ports."""
@@ -137,12 +147,9 @@ class Server:
             shutil.rmtree(self.root, ignore_errors=True)
 
 
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as attempt:
+        return attempt.connect_ex(str(path)) == 0
 
 
 @cache
