@@ -23,6 +23,7 @@ from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.stanza import Stanza
 from xmppd.stream import wire
 from xmppd.stream.addressing import address, check_iq
+from xmppd.stream.inbox import PACE, Inbox
 from xmppd.stream.outbox import Outbox
 from xmppd.stream.services import Served, Services
 from xmppd.stream.session import ClientSession, detached
@@ -38,8 +39,6 @@ __all__ = ["ClientStream", "State"]
 
 _log = Logger()
 
-#: Stanzas of one stream that are handled in one turn of the reactor, so that the others get theirs.
-SLICE: Final = 32
 #: Bytes that are written to a client that has bound no resource; it may not read them.
 MOST_BEFORE_BINDING: Final = 64 << 10
 
@@ -63,6 +62,7 @@ class ClientStream(Protocol):
     :param direct: whether the connection begins with TLS (XEP-0368).
 
     :ivar served: the domain, fixed by the first header.
+    :ivar claimed: who the client said it is in its last header, if it did.
     :ivar account: who authenticated; set once, by SASL.
     :ivar session: the bound session, once there is one.
     """
@@ -74,6 +74,7 @@ class ClientStream(Protocol):
         self.features = features
         self.state = State.PLAIN
         self.served: Served | None = None
+        self.claimed: str | None = None
         self.account: Account | None = None
         self.session: ClientSession | None = None
         self.login: Login | None = None
@@ -82,14 +83,13 @@ class ClientStream(Protocol):
         self.lang: str | None = None
         self.id = secrets.token_hex(8)
         self.address = "?"
-        self.heard_at = services.clock.seconds()
+        self._since = self.heard_at = services.clock.seconds()
         self.nudged_at = 0.0
         self.asked_at: float | None = None
         self.blocked_at: float | None = None
         self._direct = direct
-        self._reader = StreamReader(services.strangers)
+        self._inbox = Inbox(self, services.strangers, services.clock)
         self._header_sent = False
-        self._waiting = False
         self._deadline: Any = None
         self._deadline_name = ""
         self._patient_until = 0.0
@@ -117,11 +117,11 @@ class ClientStream(Protocol):
             self._expect_handshake()
 
     def be_patient(self, seconds: float, limit: str) -> None:
-        """From now on a resource must be bound within so long, whatever is sent meanwhile.
+        """A resource must be bound within so long after the connection was made, whatever is sent meanwhile.
 
         :param limit: the name of the limit that says so.
         """
-        self._patient_until, self._patience_name = self.services.clock.seconds() + seconds, limit
+        self._patient_until, self._patience_name = self._since + seconds, limit
         self._expect_within(seconds, limit)
 
     def _expect_handshake(self) -> None:
@@ -151,10 +151,10 @@ class ClientStream(Protocol):
 
     def start_tls(self) -> None:
         """Begin TLS; nothing that came in plaintext may be left."""
-        if self._reader.leftover():
+        if self._inbox.reader.leftover():
             raise StreamError("policy-violation", "Nothing may follow <starttls/> before TLS")
         self.write(wire.PROCEED)
-        self._reader = StreamReader(self.services.strangers)
+        self._inbox.reader = StreamReader(self.services.strangers)
         self._header_sent = False
         self._expect_handshake()
         self.transport.startTLS(self.services.tls)
@@ -206,54 +206,40 @@ class ClientStream(Protocol):
             self._rest(self._mark - now - services.pace.allowed)
         if self.session is not None:
             self.session.outbox.heard()
-        self._reader.push(data)
-        if not self._waiting:
-            self._pump()
+        self._inbox.push(data)
 
-    # -- the inbox: one reader, in order; while a handler waits, the transport does not read
+    def _rest(self, seconds: float) -> None:
+        """Too much has come: read nothing for so long."""
+        if self._resting is None:
+            hits.hit("rate")
+            self._resting = self.services.clock.callLater(seconds, self._rested)
+            self._inbox.pause(PACE)
 
-    def _pump(self) -> None:
-        for _ in range(SLICE):
-            if self._waiting or self.state is State.CLOSED:
-                return
-            try:
-                item = self._reader.next()
-                if item is None:
-                    return
-                waiting = self._handle(item)
-            except StreamError as problem:
-                self.end(problem)
-                return
-            except Exception:
-                self._failed(Failure())
-                return
-            if waiting is not None:
-                self._wait_for(waiting)
-        if not self._waiting and self.state is not State.CLOSED and self._reader.waiting:
-            # The others first: the rest in the next turn of the reactor.
-            self._hold()
-            self.services.clock.callLater(0, self._go_on, None)
+    def _rested(self) -> None:
+        self._resting = None
+        self._inbox.resume(PACE)
 
-    def _hold(self) -> None:
-        self._waiting = True
-        self.transport.pauseProducing()
+    # -- for the inbox
 
-    def _wait_for(self, waiting: Awaitable[None] | Deferred[Any]) -> None:
-        if not isinstance(waiting, Deferred):
-            waiting = Deferred.fromCoroutine(waiting)  # type: ignore[arg-type]
-        if waiting.called and not waiting.paused and not isinstance(waiting.result, Failure):
-            return
-        self._hold()
-        waiting.addErrback(self._handler_failed)
-        waiting.addCallback(self._go_on)
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is handled any more."""
+        return self.state is State.CLOSED
 
-    def _handler_failed(self, failure: Failure) -> None:
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether the stream is bound: nothing changes any more what bytes mean."""
+        return self.state is State.BOUND
+
+    def passes(self, item: Item) -> bool:
+        """What stream management asks and says does not wait for a handler."""
+        return isinstance(item, Nonza) and item.name in ("r", "a") and item.namespace in (ns.SM, ns.SM2)
+
+    def failed(self, failure: Failure) -> None:
+        """The stream cannot go on."""
         if isinstance(failure.value, StreamError):
             self.end(failure.value)
-        else:
-            self._failed(failure)
-
-    def _failed(self, failure: Failure) -> None:
+            return
         if self._may_log():
             _log.failure("{stream}: a handler failed", failure, stream=self)
         self.end(StreamError("internal-server-error"))
@@ -261,29 +247,10 @@ class ClientStream(Protocol):
     def _may_log(self) -> bool:
         return self.services.lines.allows(self.account.jid.text if self.account else self.address)
 
-    def _go_on(self, _: object) -> None:
-        self._waiting = False
-        self._pump()
-        self._read_on()
-
-    def _rest(self, seconds: float) -> None:
-        """Too much has come: read nothing for so long."""
-        if self._resting is None:
-            hits.hit("rate")
-            self._resting = self.services.clock.callLater(seconds, self._rested)
-            self.transport.pauseProducing()
-
-    def _rested(self) -> None:
-        self._resting = None
-        self._read_on()
-
-    def _read_on(self) -> None:
-        if not self._waiting and self._resting is None and self.state is not State.CLOSED:
-            self.transport.resumeProducing()
-
     # -- what came
 
-    def _handle(self, item: Item) -> Awaitable[None] | Deferred[Any] | None:
+    def handle(self, item: Item) -> Awaitable[None] | Deferred[Any] | None:
+        """Do what an item asks for."""
         if isinstance(item, Stanza):
             return self._stanza(item)
         if isinstance(item, Nonza):
@@ -345,7 +312,8 @@ class ClientStream(Protocol):
         served = self.services.keeper.served(domain) if domain else None
         lang = header.attrs.get("xml:lang")
         self.lang = lang if lang and len(lang) <= wire.LONGEST_LANG else None
-        self._send_header(served, header.attrs.get("from"))
+        self.claimed = header.attrs.get("from")
+        self._send_header(served, self.claimed)
         self._check_header(header, domain, served)
         self.served = served
         self.write(self.offered())
@@ -397,13 +365,13 @@ class ClientStream(Protocol):
         self.services.admission.known(self._origin)
         self.state = State.AUTHENTICATED
         self.login = self.offer = None
-        self._reader.limits = self.services.pool.limits
+        self._inbox.reader.limits = self.services.pool.limits
 
     def restart(self) -> None:
         """The next byte begins a new stream."""
         self.id = secrets.token_hex(8)
         self._header_sent = False
-        self._reader.restart()
+        self._inbox.reader.restart()
 
     def bound(self, session: ClientSession) -> None:
         """From now on this stream is that session's."""
@@ -412,7 +380,7 @@ class ClientStream(Protocol):
         self.session = session
         session.stream = self
         session.description = wire.describe_connection(self.address, self.tls_connection())
-        self._reader.settle(self.services.pool)
+        self._inbox.reader.settle(self.services.pool)
         session.outbox.attach(_Frames(self))
         self.transport.registerProducer(_Reins(self), True)
 
@@ -443,6 +411,7 @@ class ClientStream(Protocol):
             session.outbox.detach()
             session.stream = None
         self._say_goodbye(problem)
+        self._inbox.close()
         self.transport.loseConnection()
         self._closing = self.services.clock.callLater(self.services.timeouts.close, self._close_now)
         if session is not None and not keep_session:

@@ -1,0 +1,160 @@
+"""What a stream receives, one item after the other: order and back-pressure at once.
+
+While a handler waits, what follows waits too, and the transport does not read.  Only what stream management
+asks and says passes a handler that waits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from xmppd.core.context import Clock
+from xmppd.core.errors import StreamError
+from xmppd.xml.parser import Item, Limits
+from xmppd.xml.reader import StreamReader
+
+__all__ = ["HANDLER", "PACE", "Inbox", "Receiver"]
+
+#: Why the transport does not read: a handler waits, or the others come first;
+HANDLER: Final = 1
+#: the client has sent too much lately.
+PACE: Final = 2
+
+#: Items of one stream that are handled in one turn of the reactor, so that the others get theirs.
+SLICE: Final = 32
+
+
+class Receiver(Protocol):
+    """The stream that an inbox belongs to."""
+
+    transport: Any
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is handled any more."""
+        ...
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether no handler can change any more what the bytes behind it mean."""
+        ...
+
+    def handle(self, item: Item) -> Awaitable[None] | Deferred[Any] | None:
+        """Do what an item asks for; the answer is something to wait for, if anything."""
+        ...
+
+    def passes(self, item: Item) -> bool:
+        """Whether an item may be handled while the one before it waits."""
+        ...
+
+    def failed(self, failure: Failure) -> None:
+        """The stream cannot go on: for a `StreamError`, or for a fault of the program."""
+
+
+class Inbox:
+    """The incoming side of one stream.
+
+    :param limits: bounds of what is read before `StreamReader.settle`.
+    :ivar reader: makes items of bytes.
+    """
+
+    __slots__ = ("_clock", "_paused", "_queue", "_receiver", "reader")
+
+    def __init__(self, receiver: Receiver, limits: Limits, clock: Clock) -> None:
+        self.reader = StreamReader(limits)
+        self._receiver = receiver
+        self._clock = clock
+        self._paused = 0
+        #: What was read while a handler waited.
+        self._queue: deque[Item] = deque()
+
+    # -- reading
+
+    def push(self, data: bytes) -> None:
+        """Bytes have come."""
+        self.reader.push(data)
+        if self._paused & HANDLER:
+            self._let_pass()
+        else:
+            self._pump()
+
+    def _pump(self) -> None:
+        """Handle what is there, until a handler waits."""
+        receiver, queue, reader = self._receiver, self._queue, self.reader
+        for _ in range(SLICE):
+            if receiver.is_closed:
+                return
+            try:
+                item = queue.popleft() if queue else reader.next()
+                if item is None:
+                    return
+                waiting = receiver.handle(item)
+            except Exception:
+                receiver.failed(Failure())
+                return
+            if waiting is not None and self._must_wait_for(waiting):
+                return
+        if (queue or reader.waiting) and not receiver.is_closed:
+            self.pause(HANDLER)
+            self._clock.callLater(0, self._go_on, None)
+
+    def _let_pass(self) -> None:
+        """Read on behind a handler that waits, and handle what may pass it."""
+        receiver = self._receiver
+        while receiver.reads_ahead and (item := self._next()) is not None:
+            if not receiver.passes(item):
+                self._queue.append(item)
+                continue
+            try:
+                receiver.handle(item)
+            except Exception:
+                receiver.failed(Failure())
+
+    def _next(self) -> Item | None:
+        try:
+            return self.reader.next()
+        except StreamError:
+            # The reader raises it again when it is its turn.
+            return None
+
+    # -- handlers that wait
+
+    def _must_wait_for(self, waiting: Awaitable[None] | Deferred[Any]) -> bool:
+        if not isinstance(waiting, Deferred):
+            waiting = Deferred.fromCoroutine(waiting)  # type: ignore[arg-type]
+        if waiting.called and not waiting.paused and not isinstance(waiting.result, Failure):
+            return False
+        self.pause(HANDLER)
+        self._let_pass()
+        waiting.addErrback(self._receiver.failed)
+        waiting.addCallback(self._go_on)
+        return True
+
+    def _go_on(self, _: object) -> None:
+        self.resume(HANDLER)
+        self._pump()
+
+    # -- back-pressure
+
+    def pause(self, reason: int) -> None:
+        """Read no more, until `resume` with the same reason."""
+        if not self._paused and not self._receiver.is_closed:
+            self._receiver.transport.pauseProducing()
+        self._paused |= reason
+
+    def resume(self, reason: int) -> None:
+        """This is no longer a reason not to read."""
+        before, self._paused = self._paused, self._paused & ~reason
+        if before and not self._paused and not self._receiver.is_closed:
+            self._receiver.transport.resumeProducing()
+
+    def close(self) -> None:
+        """Nothing is handled any more; what comes until the connection is gone is read and dropped."""
+        if self._paused:
+            self._receiver.transport.resumeProducing()
+        self._queue.clear()
