@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.modules.conversation import Conversation, split
 from xmppd.core.jid import JID
+from xmppd.storage.errors import StorageError
 from xmppd.testing import Client
 
 REGISTER = "jabber:iq:register"
@@ -53,6 +54,17 @@ class OpenDomain(Conversation):
         answer = self.stranger().ask(filled_in("Bill"))
         self.assertIn("<error type='cancel'><conflict ", answer)
         self.assertNotIn("Calliope", answer)
+
+    def test_a_database_that_stores_nothing(self) -> None:
+        stranger = self.stranger()
+
+        async def broken(*_: object) -> None:
+            raise StorageError("disk full")
+
+        self.patch(self.server.server.accounts, "create", broken)
+        self.assertIn("<error type='cancel'><internal-server-error ", stranger.ask(filled_in("bill")))
+        self.assertEqual(len(self.flushLoggedErrors(StorageError)), 1)
+        self.assertIn("<instructions>", stranger.ask(query("", "get")))
 
     def test_a_name_that_was_removed_is_not_given_out_again(self) -> None:
         self.account("bill")

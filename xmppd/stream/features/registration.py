@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+from twisted.logger import Logger
+
 from xmppd.core import ns, replies
 from xmppd.core.errors import StanzaError
 from xmppd.core.stanza import Stanza
@@ -12,6 +14,8 @@ from xmppd.stream.features import Feature
 from xmppd.xml import tree
 
 __all__ = ["REGISTRATION"]
+
+_log = Logger()
 
 
 def _offer(stream: ClientStream) -> bytes:
@@ -35,6 +39,9 @@ async def _answer(stream: ClientStream, stanza: Stanza) -> None:
         answer = await _register(stream, stanza)
     except StanzaError as problem:
         answer = replies.error(stanza, problem)
+    except Exception:
+        _log.failure("{stream}: a registration failed", stream=stream)
+        answer = replies.error(stanza, StanzaError("internal-server-error"))
     if stream.state is not State.CLOSED:
         stream.write(answer.wire)
 
