@@ -102,22 +102,24 @@ class Keeper:
     def enter(self, domain: JID, local: str, *, guest: bool) -> Account | None:
         """The account behind an authenticated identity; None if it is gone meanwhile."""
         jid = JID.make(local, domain.text)
-        if guest:
-            account = Account(None, jid, None)
-            self._registry.add(account)
-            return account
-        return self._registry.account(jid)
+        return Account(None, jid, None) if guest else self._registry.account(jid)
 
     # -- sessions
 
     def bind(self, session: ClientSession) -> None:
-        """Put a session in its account; another one of the same full JID ends with ``conflict``."""
+        """Put a session in its account; another one of the same full JID ends with ``conflict``.
+
+        :raises StanzaError: ``not-allowed``, ``resource-constraint``.
+        """
         account = session.account
+        if account.is_guest:
+            # Not before: a guest who never binds a resource leaves no trace.
+            self._registry.add(account)
+        if self._registry.account(account.jid) is not account or not account.enabled:
+            raise StanzaError("not-allowed", "The account was removed or disabled")
         for other in list(account.sessions):
             if other.jid == session.jid:
                 other.close(StreamError("conflict", "The same resource was bound on another connection"))
-        if self._registry.account(account.jid) is not account or not account.enabled:
-            raise StanzaError("not-allowed", "The account was removed or disabled")
         if self._per_account is not None and len(account.sessions) >= self._per_account:
             self._make_room(account, self._per_account)
         account.sessions.append(session)
@@ -150,7 +152,10 @@ class Keeper:
         if account.mailbox is not None:
             now = self._now()
             unacknowledged += [(stanza, None, now) for stanza in account.mailbox.take_unsent(session)]
-        self._hosts[account.jid.domain].hooks.run(SessionEnded(session, unacknowledged))
+        try:
+            self._hosts[account.jid.domain].hooks.run(SessionEnded(session, unacknowledged))
+        except Exception:
+            _log.failure("the end of {session} was not handled", session=session.jid.text)
         if account.is_guest and not account.sessions:
             self._registry.remove(account)
         if self.on_end is not None:

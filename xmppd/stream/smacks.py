@@ -45,12 +45,14 @@ class SmLimits:
     :ivar queue: unacknowledged stanzas that are kept.
     :ivar queue_bytes: bytes of them.
     :ivar resume: seconds for which a session without connection can be resumed; 0 for never.
+    :ivar first: where the counters of both sides begin: 0, but for tests of their wrapping.
     :ivar detached: sessions of one account that wait for resumption, None for any number.
     """
 
     queue: int = 500
     queue_bytes: int = 2 << 20
     resume: float = 600
+    first: int = 0
     detached: int | None = 16
 
 
@@ -84,15 +86,15 @@ class Smacks:
     """
 
     __slots__ = (
-        "_ack_due",
         "_answer_timer",
+        "_answers_due",
         "_asked_at",
         "_clock",
         "_expired",
         "_expiry",
         "_limits",
         "_session",
-        "_told",
+        "_tell_more",
         "resumable",
         "resume_for",
         "token",
@@ -115,13 +117,14 @@ class Smacks:
         self.resumable = resumable
         self.resume_for = resume_for
         self.token = new_token() if resumable else ""
-        self._ack_due = False
-        self._told = 0
+        #: Requests without an answer, and whether the last answer was given before its time.
+        self._answers_due = 0
+        self._tell_more = False
         self._asked_at: int | None = None
         self._answer_timer: Any = None
         self._expiry: Any = None
         session.smacks = self
-        session.ledger = Ledger()
+        session.ledger = Ledger(limits.first)
         self.watch_ledger()
 
     def watch_ledger(self) -> None:
@@ -132,7 +135,7 @@ class Smacks:
     def begin(self) -> None:
         """Write ``<enabled/>``; what is sent after it is counted."""
         self._session.outbox.nonza(self.enabled())
-        self._session.outbox.count()
+        self._session.outbox.count(self._limits.first)
 
     def enabled(self) -> bytes:
         """The answer to ``<enable/>``."""
@@ -150,27 +153,32 @@ class Smacks:
         if ledger.settled:
             self._tell()
             return
-        self._ack_due = True
+        self._answers_due += 1
         if self._answer_timer is None:
             self._answer_timer = self._clock.callLater(ANSWER_WITHIN, self._answer_anyway)
 
     def _settled(self) -> None:
-        if self._ack_due:
-            self._ack_due = False
+        if self._answers_due or self._tell_more:
             if self._answer_timer is not None:
                 self._answer_timer.cancel()
                 self._answer_timer = None
-            self._tell()
+            self._tell_more = False
+            self._answer()
 
     def _answer_anyway(self) -> None:
         """Answer with what there is; another ``<a/>`` follows by itself when the rest is durable."""
         self._answer_timer = None
-        self._tell()
+        self._tell_more = True
+        self._answer()
+
+    def _answer(self) -> None:
+        due, self._answers_due = max(1, self._answers_due), 0
+        for _ in range(due):
+            self._tell()
 
     def _tell(self) -> None:
         ledger = self._session.ledger
         assert ledger is not None
-        self._told = ledger.handled
         self._session.outbox.nonza(b"<a xmlns='%b' h='%d'/>" % (self.xmlns.encode(), ledger.handled))
 
     # -- what the client has handled
@@ -274,14 +282,12 @@ class Smacks:
         session.outbox.nonza(wrap(resumed))
         session.outbox.rewrite(prepare)
         activate(session)
-        if not session.ledger.settled:
-            self._ack_due = True
         if session.outbox.queue:
             self.ask()
 
     def _forget_question(self) -> None:
         self._asked_at = None
-        self._ack_due = False
+        self._answers_due, self._tell_more = 0, False
         if self._answer_timer is not None:
             self._answer_timer.cancel()
             self._answer_timer = None
