@@ -215,11 +215,11 @@ def _is_whole(data: bytes) -> bool:
     """Whether `data` (tags and the text between them) surely ends with a whole tag, at little cost.
 
     Without CDATA and comments each ``<`` begins a tag, or the bytes are not well-formed: expat says so.
-    One byte is sought before two, because that is ten times as fast.
+    One byte is sought before two, and these from the end, because that is several times as fast.
     """
-    if data.find(b"!") >= 0 and data.find(b"<!") >= 0:
+    if data.find(b"!") >= 0 and data.rfind(b"<!") >= 0:
         return False
-    if data.find(b"?") >= 0 and data.find(b"<?") >= 0:
+    if data.find(b"?") >= 0 and data.rfind(b"<?") >= 0:
         return False
     return _ends_with_tag(data) is not None
 

@@ -153,21 +153,20 @@ class StreamReader:
         self._items = items + self._items if self._items else items
 
     def _parse(self, whole: bytes, items: list[Item]) -> None:
-        parser = self._parser
+        parser, pool, header = self._parser, self._pool, self._header
         if parser is None:
-            parser = self._parser = self._new_parser()
+            if pool is None or header is None:
+                parser = XMLParser(header, limits=self.limits)
+            else:
+                parser = pool.take(header)
+            self._parser = parser
         parser.feed(whole, items)
-        if self._header is None:
+        if header is None:
             self._met(parser.header)
-        if parser.at_rest:
-            self._rest(parser)
-        elif parser.ended:
+        if parser.ended:
             self._finish()
-
-    def _new_parser(self) -> XMLParser:
-        if self._header is None or self._pool is None:
-            return XMLParser(self._header, limits=self.limits)
-        return self._pool.take(self._header)
+        elif parser.at_rest:
+            self._rest(parser)
 
     def _met(self, header: Header | None) -> None:
         """The stream has begun."""
