@@ -45,15 +45,15 @@ class SmLimits:
     :ivar queue: unacknowledged stanzas that are kept.
     :ivar queue_bytes: bytes of them.
     :ivar resume: seconds for which a session without connection can be resumed; 0 for never.
-    :ivar first: where the counters of both sides begin: 0, but for tests of their wrapping.
     :ivar detached: sessions of one account that wait for resumption, None for any number.
+    :ivar first: where the counters of both sides begin: 0, but for tests of their wrapping.
     """
 
     queue: int = 500
     queue_bytes: int = 2 << 20
     resume: float = 600
-    first: int = 0
     detached: int | None = 16
+    first: int = 0
 
 
 def new_token() -> str:
