@@ -100,7 +100,7 @@ class AccountDirectory:
         in_thread: Callable[..., Any],
     ) -> None:
         self.database, self.registry = database, registry
-        self._book, self._hosts, self._in_thread = book, hosts, in_thread
+        self._book, self._hosts, self._in_thread, self._clock = book, hosts, in_thread, clock
         #: Of this installation; salts of accounts that do not exist are made with it.
         self.secret = b""
         self._moved: dict[int, Mailbox] = {}
@@ -202,6 +202,7 @@ class AccountDirectory:
         credentials = await self._credentials(password)
         assert account.id is not None
         await self.database.write("set password", store.set_credentials, account.id, credentials)
+        account.password_set_at = self._clock.seconds()
 
     async def remove(self, jid: JID, asked_by: Session | None = None) -> None:
         """Remove an account with all that is its own; its sessions end with ``not-authorized``.

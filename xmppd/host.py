@@ -8,9 +8,11 @@ from typing import Any
 from twisted.logger import Logger
 
 from xmppd.auth.accounts import Directory
+from xmppd.auth.fast import Tokens
+from xmppd.core.account import Account
 from xmppd.core.hooks import Hooks
 from xmppd.core.jid import JID
-from xmppd.core.module import IqHandler, Module
+from xmppd.core.module import Inlined, IqHandler, Module
 from xmppd.stream.services import Registrar
 
 __all__ = ["Host"]
@@ -24,11 +26,15 @@ class Host:
     :param jid: the domain.
     :param directory: its accounts, as authentication sees them.
     :param mechanisms: names of the SASL mechanisms that it allows.
+    :param tokens: where clients' tokens are kept (XEP-0484).
     """
 
-    def __init__(self, jid: JID, directory: Directory, mechanisms: Iterable[str]) -> None:
+    def __init__(
+        self, jid: JID, directory: Directory, mechanisms: Iterable[str], tokens: Tokens | None = None
+    ) -> None:
         self.jid = jid
         self.directory = directory
+        self.tokens = tokens
         self.mechanisms = tuple(mechanisms)
         self.hooks = Hooks()
         self.modules: dict[str, Module] = {}
@@ -85,6 +91,14 @@ class Host:
         if self._offered is None:
             self._offered = b"".join(b"".join(module.offered()) for module in self.modules.values())
         return self._offered
+
+    def inlined(self) -> tuple[Inlined, ...]:
+        """What clients may ask the modules for while a resource is bound."""
+        return tuple(inlined for module in self.modules.values() for inlined in module.inlined())
+
+    async def told_when_bound(self, account: Account) -> bytes:
+        """What the modules tell a client whose resource has been bound."""
+        return b"".join([await module.told_when_bound(account) for module in self.modules.values()])
 
     def hook(self, event: type[Any], handler: Callable[[Any], bool | None], stage: Any) -> None:
         """Register a handler of the server itself."""

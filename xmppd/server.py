@@ -35,10 +35,11 @@ from xmppd.storage.database import Database
 from xmppd.stream.admission import Admission, TurnedAway
 from xmppd.stream.c2s import ClientStream
 from xmppd.stream.features import Feature
-from xmppd.stream.features.bind import BIND
+from xmppd.stream.features.bind import BIND, INFORMATION
 from xmppd.stream.features.csi import CSI
 from xmppd.stream.features.registration import REGISTRATION
 from xmppd.stream.features.sasl import SASL
+from xmppd.stream.features.sasl2 import SASL2
 from xmppd.stream.features.sm import SM
 from xmppd.stream.features.starttls import STARTTLS
 from xmppd.stream.pace import Pace
@@ -47,6 +48,7 @@ from xmppd.stream.smacks import SmLimits
 from xmppd.stream.turns import Turns
 from xmppd.stream.watch import Watch
 from xmppd.tasks import spawn
+from xmppd.tokens import DomainTokens
 from xmppd.xml.parser import Limits as XmlLimits
 from xmppd.xml.reader import ParserPool
 
@@ -55,7 +57,16 @@ __all__ = ["FEATURES", "Server", "StreamFactory"]
 _log = Logger()
 
 #: What a stream negotiates, in the order in which it is offered (XEP-0170).
-FEATURES: Final[tuple[Feature, ...]] = (STARTTLS, SASL, REGISTRATION, BIND, SM, CSI)
+FEATURES: Final[tuple[Feature, ...]] = (
+    STARTTLS,
+    SASL2,
+    SASL,
+    REGISTRATION,
+    BIND,
+    INFORMATION,
+    SM,
+    CSI,
+)
 
 #: Seconds that clients have to close their streams when the server stops.
 FAREWELL: Final = 2.0
@@ -211,7 +222,7 @@ class Server:
         directory = Directory(
             jid.text, self.accounts.of_domain(jid.text), self.in_thread, self.accounts.secret
         )
-        host = Host(jid, directory, mechanisms)
+        host = Host(jid, directory, mechanisms, DomainTokens(self.database, jid.text))
         context = Context(
             domain=jid,
             host=host,

@@ -21,9 +21,11 @@ class Account:
     :ivar enabled: whether it may log in.
     :ivar sessions: its bound sessions, hibernating ones included, in order of binding.
     :ivar mailbox: what it has not got yet; None for a guest.
+    :ivar password_set_at: when its password changed last while this server ran, by the reactor's clock: a
+        login that began before may have been checked with the old one.
     """
 
-    __slots__ = ("enabled", "id", "jid", "mailbox", "sessions")
+    __slots__ = ("enabled", "id", "jid", "mailbox", "password_set_at", "sessions")
 
     def __init__(
         self, number: int | None, jid: JID, mailbox: Mailbox | None, *, enabled: bool = True
@@ -33,6 +35,7 @@ class Account:
         self.enabled = enabled
         self.mailbox = mailbox
         self.sessions: list[Session] = []
+        self.password_set_at = -1.0
 
     def __repr__(self) -> str:
         return f"<Account {self.jid} {len(self.sessions)} sessions>"

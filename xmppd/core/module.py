@@ -15,7 +15,7 @@ from xmppd.core.hooks import Stage
 from xmppd.core.jid import JID
 from xmppd.core.stanza import Child, Stanza
 
-__all__ = ["InfoForm", "IqRequest", "Module", "NoOptions", "Payload", "Target", "Xep", "iq", "on"]
+__all__ = ["InfoForm", "Inlined", "IqRequest", "Module", "NoOptions", "Payload", "Target", "Xep", "iq", "on"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,6 +47,22 @@ class InfoForm:
 
     form_type: str
     fields: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Inlined:
+    """What a client may ask a module for while its resource is bound (XEP-0386).
+
+    :ivar feature: how the stream features name it.
+    :ivar namespace: of the element that asks for it.
+    :ivar name: of that element.
+    :ivar apply: does it for the session; there is nothing to answer.
+    """
+
+    feature: str
+    namespace: str
+    name: str
+    apply: Callable[[Session], None]
 
 
 @dataclass(frozen=True)
@@ -112,6 +128,14 @@ class Module:
     def offered(self) -> tuple[bytes, ...]:
         """The elements that stand among the stream features after authentication."""
         return self.stream_features
+
+    def inlined(self) -> tuple[Inlined, ...]:
+        """What clients may ask for while a resource is bound."""
+        return ()
+
+    async def told_when_bound(self, account: Account) -> bytes:
+        """What a client is told of its account when its resource has been bound (XEP-0386), if anything."""
+        return b""
 
     def domain_forms(self) -> tuple[InfoForm, ...]:
         """Forms for disco#info of the domain; asked once, after all modules have started."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from xmppd.core.context import Session
 
-__all__ = ["Slot"]
+__all__ = ["FETCHED_UNTIL", "Slot"]
 
 T = TypeVar("T")
 
@@ -36,3 +36,7 @@ class Slot(Generic[T]):
     def set(self, session: Session, value: T) -> None:
         """Keep a value in the session."""
         session.slots[self.name] = value
+
+
+#: The client fetches messages up to this sequence from the archive, instead of being sent them (XEP-0386).
+FETCHED_UNTIL: Final[Slot[int]] = Slot("fetched-until", 0)

@@ -57,12 +57,18 @@ class Archive(Module):
     @iq("get", ns.MAM, "metadata", "account", beside=True)
     async def metadata(self, request: IqRequest) -> Payload:
         """The first and the last message of the archive (XEP-0313, section 5)."""
-        account = self._own(request)
+        return ns.MAM, "metadata", await self._metadata(self._own(request))
+
+    async def told_when_bound(self, account: Account) -> bytes:
+        """The same, for a client that has just been bound (XEP-0386, section 4.2)."""
+        return b"" if account.id is None else await self._metadata(account)
+
+    async def _metadata(self, account: Account) -> bytes:
         found = await self.context.database.read("archive bounds", store.bounds, account.id)
         text = ""
         for name, seq in zip(("start", "end"), found or (), strict=False):
             text += f"<{name} id='{self._id(account, seq)}' timestamp='{delay.stamp(seq)}'/>"
-        return ns.MAM, "metadata", f"<metadata xmlns='{ns.MAM}'>{text}</metadata>".encode()
+        return f"<metadata xmlns='{ns.MAM}'>{text}</metadata>".encode()
 
     @iq("set", ns.MAM, "query", "account", beside=True)
     async def query(self, request: IqRequest) -> Payload:

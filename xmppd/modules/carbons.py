@@ -16,7 +16,7 @@ from xmppd.core.errors import StanzaError
 from xmppd.core.events import MessageArriving, MessageRefused, MessageSending, PresenceSending
 from xmppd.core.hooks import Stage
 from xmppd.core.jid import JID
-from xmppd.core.module import IqRequest, Module, Payload, Xep, iq, on
+from xmppd.core.module import Inlined, IqRequest, Module, Payload, Xep, iq, on
 from xmppd.core.slots import Slot
 from xmppd.core.stanza import Stanza, escape_attribute
 
@@ -53,6 +53,10 @@ class Carbons(Module):
     def enable_for(session: Session) -> None:
         """Copies to a session from now on, also while it is being bound (XEP-0386)."""
         ENABLED.set(session, True)
+
+    def inlined(self) -> tuple[Inlined, ...]:
+        """They can be enabled with the binding (XEP-0386), so that no copy is missed."""
+        return (Inlined(ns.CARBONS, ns.CARBONS, "enable", self.enable_for),)
 
     @iq("set", ns.CARBONS, "disable", "account")
     def disable(self, request: IqRequest) -> Payload:

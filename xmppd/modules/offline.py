@@ -15,6 +15,7 @@ from xmppd.core.context import Session
 from xmppd.core.events import SessionAvailable, SessionBound, SessionEnded
 from xmppd.core.mailbox import Mailbox
 from xmppd.core.module import Module, Xep, on
+from xmppd.core.slots import FETCHED_UNTIL
 from xmppd.core.stanza import Stanza
 from xmppd.storage import archive
 from xmppd.storage.archive_book import arrived
@@ -98,7 +99,10 @@ class Offline(Module):
             if not row.history:
                 mailbox.passing.add(row.seq)
             if mailbox.claim(session, row.seq):
-                self._send(session, mailbox, row)
+                if row.history and row.seq <= FETCHED_UNTIL.get(session):
+                    mailbox.confirm((row.seq,))
+                else:
+                    self._send(session, mailbox, row)
         else:
             if len(rows) == SLICE:
                 until = rows[-1].seq

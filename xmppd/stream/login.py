@@ -22,7 +22,17 @@ from xmppd.core.counters import hits
 from xmppd.core.errors import StreamError
 from xmppd.stream.c2s import ClientStream, State
 
-__all__ = ["Login", "Profile", "abort", "admit", "available_bindings", "begin", "respond", "the_offer"]
+__all__ = [
+    "Login",
+    "Profile",
+    "abort",
+    "admit",
+    "available_bindings",
+    "begin",
+    "check_password_age",
+    "respond",
+    "the_offer",
+]
 
 
 @dataclass(frozen=True)
@@ -46,11 +56,13 @@ class Login:
     """One exchange that is under way.
 
     :ivar request: what the client wants beside, as the profile keeps it.
+    :ivar began: when, by the reactor's clock.
     """
 
     profile: Profile
     exchange: Exchange
-    request: Any = None
+    request: Any
+    began: float
 
 
 # -- what is offered
@@ -112,7 +124,7 @@ async def begin(
     except SaslFailure as problem:
         await _fail(stream, profile, problem)
         return
-    stream.login = Login(profile, exchange, request)
+    stream.login = Login(profile, exchange, request, stream.services.clock.seconds())
     await _step(stream, stream.login, data)
 
 
@@ -157,9 +169,19 @@ async def _succeed(stream: ClientStream, login: Login, success: Success) -> None
     account = stream.services.keeper.enter(stream.served.jid, success.identity, guest=guest)
     if account is None:
         raise SaslFailure("not-authorized")
+    check_password_age(login, account)
     if not guest:
         stream.services.throttle.succeeded(stream.address, account.jid.text)
     await login.profile.succeed(stream, login, success, account)
+
+
+def check_password_age(login: Login, account: Account) -> None:
+    """Whoever has kept an exchange open until the password was changed may know the old one only.
+
+    :raises SaslFailure: ``credentials-expired``.
+    """
+    if account.password_set_at > login.began:
+        raise SaslFailure("credentials-expired", "The password was changed meanwhile")
 
 
 async def _fail(stream: ClientStream, profile: Profile, problem: SaslFailure) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 
 from xmppd.auth.accounts import Directory
+from xmppd.auth.fast import Tokens
 from xmppd.auth.throttle import Throttle
 from xmppd.core.account import Account
 from xmppd.core.budget import LineBudget
 from xmppd.core.context import Clock, Ticket
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID
+from xmppd.core.module import Inlined
 from xmppd.core.stanza import Stanza
 from xmppd.stream.admission import Admission
 from xmppd.stream.pace import Pace
@@ -57,8 +59,21 @@ class Served(Protocol):
         """Registration, where strangers may register."""
         ...
 
+    @property
+    def tokens(self) -> Tokens | None:
+        """Where the tokens of clients are kept (XEP-0484), if anywhere."""
+        ...
+
     def offered(self) -> bytes:
         """What its modules offer in the stream features after authentication."""
+        ...
+
+    def inlined(self) -> Iterable[Inlined]:
+        """What clients may ask its modules for while a resource is bound."""
+        ...
+
+    async def told_when_bound(self, account: Account) -> bytes:
+        """What its modules tell a client whose resource has been bound."""
         ...
 
 

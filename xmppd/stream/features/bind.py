@@ -16,14 +16,18 @@ from xmppd.stream.features import Feature
 from xmppd.stream.session import ClientSession
 from xmppd.xml import tree
 
-__all__ = ["BIND", "bind"]
+__all__ = ["BIND", "INFORMATION", "bind"]
 
 
-def _offer(stream: ClientStream) -> bytes:
+def _offer(_: ClientStream) -> bytes:
+    return f"<bind xmlns='{ns.BIND}'/><session xmlns='{ns.SESSION}'><optional/></session>".encode()
+
+
+def _tell(stream: ClientStream) -> bytes:
+    """What is no step of the negotiation: limits, and what modules have to say."""
     assert stream.served is not None
     limit = stream.services.pool.limits.stanza_bytes
     return (
-        f"<bind xmlns='{ns.BIND}'/><session xmlns='{ns.SESSION}'><optional/></session>"
         f"<limits xmlns='{ns.STREAM_LIMITS}'><max-bytes>{limit}</max-bytes>"
         f"<idle-seconds>{int(stream.services.timeouts.idle + stream.services.timeouts.answer)}</idle-seconds>"
         "</limits>"
@@ -72,11 +76,10 @@ def _take(stream: ClientStream, stanza: Stanza) -> None:
     session.send(replies.result(stanza, ns.BIND, "bind", payload))
 
 
-BIND = Feature(
-    frozenset((State.AUTHENTICATED,)),
-    _offer,
-    {},
-    _wants,
-    _take,
+BIND = Feature(frozenset((State.AUTHENTICATED,)), _offer, {}, _wants, _take)
+
+INFORMATION = Feature(
+    frozenset((State.AUTHENTICATED, State.BOUND)),
+    _tell,
     xeps=(Xep("0478", "0.2.0", "Stream Limits Advertisement"),),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xmppd.core import ns
 from xmppd.core.errors import StreamError
+from xmppd.core.module import Xep
 from xmppd.stream import csi
 from xmppd.stream.c2s import ClientStream, State
 from xmppd.stream.features import Feature
@@ -35,4 +36,5 @@ CSI = Feature(
     frozenset((State.AUTHENTICATED, State.BOUND)),
     _offer,
     {(ns.CSI, "active"): _active, (ns.CSI, "inactive"): _inactive},
+    xeps=(Xep("0352", "1.0.0", "Client State Indication"),),
 )
