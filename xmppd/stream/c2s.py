@@ -228,8 +228,8 @@ class ClientStream(Protocol):
 
     @property
     def reads_ahead(self) -> bool:
-        """Whether the stream is bound: nothing changes any more what bytes mean."""
-        return self.state is State.BOUND
+        """Whether the stream is bound, and the client knows it: nothing changes any more what bytes mean."""
+        return self.session is not None and not self.session.outbox.held
 
     def passes(self, item: Item) -> bool:
         """What stream management asks and says does not wait for a handler."""

@@ -63,7 +63,6 @@ class Outbox:
     __slots__ = (
         "_confirm",
         "_framer",
-        "_held",
         "_now",
         "_pending",
         "_pending_bytes",
@@ -75,6 +74,7 @@ class Outbox:
         "_written_rows",
         "blocked",
         "dropped",
+        "held",
         "kept",
         "kept_bytes",
         "queue",
@@ -94,11 +94,12 @@ class Outbox:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._scheduled = False
-        self._held = False
         self._unwritten_rows: list[int] = []
         self._written_rows: list[int] = []
         self._waiting: list[Deferred[None]] = []
         self.blocked = False
+        #: Whether what is sent waits for something that is to be written before it.
+        self.held = False
         self.queue: deque[Sent] | None = None
         #: The oldest stanzas without acknowledgement that are no longer in the queue.
         self.dropped = 0
@@ -145,7 +146,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Write what is pending, now."""
-        if self._pending and self._framer is not None and not self._held:
+        if self._pending and self._framer is not None and not self.held:
             frames, self._pending, self._pending_bytes = self._pending, [], 0
             if self._unwritten_rows:
                 self._written_rows += self._unwritten_rows
@@ -163,20 +164,20 @@ class Outbox:
 
     def unblock(self) -> None:
         """The transport has room again."""
-        self.blocked = self._held
+        self.blocked = self.held
         self.flush()
         self._tell_room()
 
     def hold(self) -> None:
         """Collect what is sent from now on: something that is not known yet is to be written before it."""
-        self._held = self.blocked = True
+        self.held = self.blocked = True
 
     def release(self, first: bytes) -> None:
         """Write this, which is not a stanza, and then what was collected."""
         if self._framer is not None:
             self._pending.insert(0, first)
             self._pending_bytes += len(first)
-        self._held = False
+        self.held = False
         self.unblock()
 
     def room(self) -> Deferred[None] | None:
@@ -195,12 +196,12 @@ class Outbox:
 
     def attach(self, framer: Framer) -> None:
         """From now on write to this transport."""
-        self._framer, self.blocked, self._scheduled, self._held = framer, False, False, False
+        self._framer, self.blocked, self._scheduled, self.held = framer, False, False, False
         self._pending, self._pending_bytes = [], 0
 
     def detach(self) -> None:
         """The connection is gone; with stream management stanzas are queued from now on."""
-        self._framer, self.blocked, self._held = None, False, False
+        self._framer, self.blocked, self.held = None, False, False
         self._pending, self._pending_bytes = [], 0
         self._tell_room()
 
