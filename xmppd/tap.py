@@ -21,9 +21,11 @@ from xmppd.config import Config, ConfigError, default_config, explain_listen_err
 from xmppd.config.model import FILE_NAME
 from xmppd.server import Server, StreamFactory
 from xmppd.storage.errors import StorageError
+from xmppd.stream.admission import raise_file_limit
 from xmppd.stream.certificates import CertificateError, CertificateFiles, ensure_self_signed
 from xmppd.stream.tls import TLSContexts
 from xmppd.stream.transport import TLSFactory, tune
+from xmppd.watchdog import Watchdog
 
 __all__ = ["Options", "XmppdService", "main", "makeService"]
 
@@ -115,6 +117,7 @@ class XmppdService(Service):
         self._ports: list[Any] = []
         self._server: Server | None = None
         self._level = logs.Level(config.server.log_level)
+        self._watchdog = Watchdog(reactor)
         self.failed = False
 
     # -- start
@@ -128,6 +131,7 @@ class XmppdService(Service):
         except (OSError, CertificateError) as problem:
             _give_up(str(problem))
         self._server = Server(self._reactor, config, tls)
+        self._server.services.admission.most = raise_file_limit()
         for endpoint in config.listen.endpoints():
             factory: Any = StreamFactory(self._server.services, direct=endpoint.direct_tls)
             if endpoint.direct_tls:
@@ -163,6 +167,7 @@ class XmppdService(Service):
             if endpoint is not None:
                 tune(port)
                 port.startReading()
+        self._watchdog.start()
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         self._introduce()
 
@@ -217,6 +222,7 @@ class XmppdService(Service):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
+        self._watchdog.stop()
         for _, port in self._ports:
             await _done(port.stopListening())
         self._ports = []
