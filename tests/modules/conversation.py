@@ -108,6 +108,7 @@ class Conversation(TestCase):
     def begin(self, database: str | None = None) -> None:
         """Start a server."""
         self.server = InProcessServer(*self.settings, domain="example.org", database=database)
+        self.place = database or self.server.config.server.database
         self.sent_abroad: list[Stanza] = []
         self.arrive = self.server.server.router.arrive
         self.server.server.router.arrive = self._arrive  # type: ignore[method-assign]
@@ -115,7 +116,7 @@ class Conversation(TestCase):
     def restart(self) -> None:
         """Stop the server, and start it again on the same database."""
         self.server.stop()
-        self.begin(self.server.config.server.database)
+        self.begin(self.place)
 
     def forget(self, name: str) -> None:
         """Take a roster out of memory."""

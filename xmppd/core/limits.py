@@ -111,3 +111,5 @@ class Limits:
     """How long messages are kept: "2w", "6m" (months of 31 days), "1y", or "never"."""
     archive_messages: Count | None = None
     """Most messages kept for an account, or "none"."""
+    offline_expires_after: Period | None = YEAR
+    """How long messages wait for delivery; until then they outlive the two limits before. Or "never"."""

@@ -158,6 +158,21 @@ class Mailbox:
                     self._finished.append(row)
         self._advance()
 
+    def give_up(self, last: int) -> None:
+        """Rows up to this one have expired: nobody is to get them any more."""
+        for row in [row for row in self.owed if row <= last]:
+            del self.owed[row]
+        for row in [row for row in self._shown if row <= last]:
+            del self._shown[row]
+            self._seen.discard(row)
+        self.passing = {row for row in self.passing if row > last}
+        self.latest = max(self.latest, last)
+        if last > self.mark:
+            self.mark = last
+            self.confirmed = {row for row in self.confirmed if row > last}
+            self.read_until = max(self.read_until, last)
+        self._advance()
+
     def gone(self, session: Session) -> None:
         """A session has ended: what it owed alone waits for another one."""
         self.take_unsent(session)

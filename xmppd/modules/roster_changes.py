@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from xmppd.core import ns
 from xmppd.core.context import Completion, Context, Host, Session, Ticket
 from xmppd.core.errors import StanzaError
+from xmppd.core.events import RosterChanged
 from xmppd.core.jid import JID
 from xmppd.core.limits import Limits
 from xmppd.core.roster import Item, Roster
@@ -55,12 +56,14 @@ class RosterChanges:
         if most is not None and item.jid.text not in roster.items and len(roster.items) >= most:
             raise StanzaError("policy-violation", f"A roster may have {most} contacts here (roster_items)")
         roster.put(item)
+        self._changed(roster, item.jid, present=True)
         self._push(roster, item_element(item))
         self._write(roster, item.jid, ticket, store.upsert, stored_item(item))
 
     def remove(self, roster: Roster, contact: JID, ticket: Ticket) -> None:
         """Take a contact out."""
         roster.remove(contact)
+        self._changed(roster, contact, present=False)
         self._push(roster, removal_element(contact))
         self._write(roster, contact, ticket, remove_contact, contact.text)
 
@@ -83,6 +86,9 @@ class RosterChanges:
         data = stanza.standing_alone(ns.CLIENT)
         roster.requests[contact.text] = data
         self._write(roster, contact, ticket, store.put_request, store.Request(contact.text, data))
+
+    def _changed(self, roster: Roster, contact: JID, *, present: bool | None) -> None:
+        self._context.hooks.run(RosterChanged(roster.account, contact, present))
 
     # -- writing them down
 
@@ -114,6 +120,7 @@ class RosterChanges:
         account = roster.account
         if self._keeper.get(account) is roster:
             self._keeper.forget(account)
+        self._changed(roster, contact, present=None)
         if account.sessions:
             self._keeper.use(account, lambda read: self._push_as_it_is(read, contact))
 

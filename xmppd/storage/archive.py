@@ -260,6 +260,19 @@ def deliverable(cursor: Cursor, account: int, after: int, limit: int) -> list[De
     ]
 
 
+def passing(cursor: Cursor) -> dict[int, list[int]]:
+    """By account, the rows that are to be delivered and are no part of the history: for the start."""
+    cursor.execute(
+        "SELECT archive.account, archive.seq FROM account JOIN archive"
+        " ON archive.account = account.id AND archive.seq > account.cursor"
+        " WHERE archive.deliver = 1 AND archive.history = 0"
+    )
+    found: dict[int, list[int]] = {}
+    for account, seq in cursor.fetchall():
+        found.setdefault(account, []).append(seq)
+    return found
+
+
 def owed(cursor: Cursor, account: int, after: int, most: int) -> int:
     """How many rows above a sequence are to be delivered; counted up to `most`."""
     cursor.execute(
@@ -438,6 +451,65 @@ def beyond(cursor: Cursor, account: int, keep: int) -> int | None:
     )
     row = cursor.fetchone()
     return None if row is None else int(row[0]) + 1
+
+
+def expirable(
+    cursor: Cursor, accounts: Iterable[int], *, history_before: int, offline_before: int, keep: int | None
+) -> list[int]:
+    """Of some accounts those that a clean-up may have something to do for; it costs little to ask.
+
+    :param keep: the quota, see `beyond`.
+    """
+    return [
+        account
+        for account in accounts
+        if _is_expirable(cursor, account, history_before, offline_before)
+        or (keep is not None and _has_more(cursor, account, keep))
+    ]
+
+
+def _is_expirable(cursor: Cursor, account: int, history_before: int, offline_before: int) -> bool:
+    cursor.execute("SELECT min(seq) FROM archive WHERE account = ?", (account,))
+    oldest = cursor.fetchone()[0]
+    if oldest is None:
+        return False
+    if oldest < history_before:
+        return True
+    return oldest < offline_before and bool(
+        owed_before(cursor, account, marks.load(cursor, account).cursor, offline_before)
+    )
+
+
+def owed_before(cursor: Cursor, account: int, after: int, before: int) -> int:
+    """The last row to deliver between two sequences, both exclusive; 0 if there is none."""
+    cursor.execute(
+        "SELECT seq FROM archive WHERE account = ? AND seq > ? AND seq < ? AND deliver = 1"
+        " ORDER BY seq DESC LIMIT 1",
+        (account, after, before),
+    )
+    row = cursor.fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _has_more(cursor: Cursor, account: int, number: int) -> bool:
+    cursor.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM archive WHERE account = ? LIMIT ?) AS found",
+        (account, number + 1),
+    )
+    return int(cursor.fetchone()[0]) > number
+
+
+def is_full(cursor: Cursor, account: int, keep: int) -> bool:
+    """Whether a quota is used up, and the oldest row may not go because it is still to be delivered."""
+    if keep and beyond(cursor, account, keep - 1) is None:
+        return False
+    mark = marks.load(cursor, account)
+    cursor.execute(
+        "SELECT seq, deliver FROM archive WHERE account = ? ORDER BY seq LIMIT 1",
+        (account,),
+    )
+    row = cursor.fetchone()
+    return row is not None and bool(row[1]) and not mark.covers(row[0])
 
 
 def usage(cursor: Cursor, account: int) -> Usage:

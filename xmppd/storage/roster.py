@@ -1,6 +1,7 @@
 """Rosters (RFC 6121 section 2), their versions, and requests that wait for an answer (section 3.1.3)."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -81,6 +82,15 @@ def load(cursor: Cursor, account: int) -> Roster:
     )
     items = [_item(row) for row in cursor.fetchall()]
     return Roster(_versions(cursor, account)[0], items)
+
+
+def contacts(cursor: Cursor, accounts: Iterable[int]) -> dict[int, set[str]]:
+    """The bare JIDs of the contacts of some accounts; those without a contact are in it, too."""
+    found: dict[int, set[str]] = {}
+    for account in accounts:
+        cursor.execute("SELECT jid FROM roster_item WHERE account = ? AND removed = 0", (account,))
+        found[account] = {jid for (jid,) in cursor.fetchall()}
+    return found
 
 
 def upsert(cursor: Cursor, account: int, item: RosterItem) -> int:
