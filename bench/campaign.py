@@ -116,7 +116,8 @@ class Campaign:
                 yield from ((case, self.servers[name]) for name in names)
 
     @property
-    def _core(self) -> int | None:
+    def core(self) -> int | None:
+        """The core for servers, or None for any."""
         return self.conditions.cores[0] if self.conditions.cores else None
 
     # -- before
@@ -125,10 +126,14 @@ class Campaign:
         """All servers at a time: accounts, rosters, archives."""
         needs = {name: [case for case, chosen in plan.items() if name in chosen] for name in self.servers}
         with ThreadPoolExecutor() as pool:
-            for _ in pool.map(lambda server: self._fill(server, needs[server.name]), self.servers.values()):
+            for _ in pool.map(lambda server: self.fill(server, needs[server.name]), self.servers.values()):
                 pass
 
-    def _fill(self, server: Server, cases: Sequence[Case]) -> None:
+    def fill(self, server: Server, cases: Sequence[Case]) -> None:
+        """Begin a server anew, with what these cases need; it does not run afterwards.
+
+        :raises LoadError: that failed.
+        """
         needs = dict.fromkeys(need for case in cases for need in case.needs)
         server.reset(self.conditions.population(rosters="rosters" in needs))
         steps = [*(["accounts"] if server.registers else []), *needs]
@@ -153,7 +158,7 @@ class Campaign:
 
     def _measure(self, case: Case, server: Server, repetition: int) -> Record:
         self.say(f"{case.title}: {server.name}")
-        with self._running(server, self._core, stay=self.conditions.quick):
+        with self._running(server, self.core, stay=self.conditions.quick):
             result = self.load(server, case.load)
         return {
             "case": case.name,
@@ -174,7 +179,7 @@ class Campaign:
                 command, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=_PATIENCE
             )
         except subprocess.CalledProcessError as error:
-            raise LoadError(error.stderr.strip()[-1000:]) from None
+            raise LoadError(error.stderr.strip().splitlines()[-1]) from None
         except subprocess.TimeoutExpired:
             raise LoadError(f"{scenario} does not end") from None
         result: dict[str, Any] = json.loads(done.stdout)

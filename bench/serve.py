@@ -1,6 +1,7 @@
 """Start a server that is ready to be measured, and become it.
 
     python bench/serve.py --root DIR --port PORT [--users N] [--rosters FILE] [--set KEY=VALUE ...]
+                          [--profile FILE]
 
 In a new folder it writes a configuration for domain localhost (loopback only, STARTTLS, in-band registration
 open, no limits of rates, connections and sessions) and makes accounts user0 to user<N-1> with password `pw`,
@@ -65,9 +66,7 @@ def fill(cursor: Any, names: Sequence[str], rosters: Mapping[str, Sequence[str]]
     """Make accounts and mutual contacts."""
     now = int(time.time())
     shared = credentials("pw")
-    numbers = {
-        name: accounts.create(cursor, "localhost", name, shared, created=now).id for name in names
-    }
+    numbers = {name: accounts.create(cursor, "localhost", name, shared, created=now).id for name in names}
     accounts.create(cursor, "localhost", "admin", credentials("admin"), created=now)
     for name, contacts in rosters.items():
         for contact in contacts:
@@ -94,20 +93,31 @@ def prepare(root: Path, port: int, users: int, rosters: Mapping[str, Sequence[st
             raise
 
 
+def program(profile: Path | None) -> list[str]:
+    """The server, under cProfile where its figures are to go into a file."""
+    if profile is None:
+        return ["-m", "xmppd"]
+    profiler = ["--profiler=cprofile", "--savestats", f"--profile={profile.resolve()}"]
+    return [str(Path(sys.executable).with_name("twistd")), "--nodaemon", "--pidfile=", *profiler, "xmppd"]
+
+
 def main() -> None:
     """Read the command line, prepare, and become the server."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--users", type=int, default=0)
     parser.add_argument("--rosters", type=Path)
+    parser.add_argument("--profile", type=Path, help="run under cProfile, which writes this file at the end")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     root = options.root.resolve()
     if not root.exists():
         rosters = json.loads(options.rosters.read_text()) if options.rosters else {}
         prepare(root, options.port, options.users, rosters)
-    command = [sys.executable, "-m", "xmppd", "--config", str(root / "xmppd.toml")]
+    command = [sys.executable, *program(options.profile), "--config", str(root / "xmppd.toml")]
     command += [f"--set=listen.c2s=[{options.port}]"] + [f"--set={setting}" for setting in options.set]
     os.execv(sys.executable, command)  # noqa: S606 (it becomes the server)
 

@@ -35,6 +35,8 @@ async def load(name: str, options: Options) -> Result:
         result = await SCENARIOS[name](run)
     finally:
         await run.close()
+    if run.done:
+        result["all_units"] = run.done()
     if run.errors:
         result |= {"error_stanzas": run.errors, "error_sample": run.error_sample}
     return result

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Latencies", "Meter", "cpu_seconds", "descendants", "rss_kib"]
+__all__ = ["Latencies", "Meter", "cpu_seconds", "descendants", "rss_kib", "thread_seconds"]
 
 _TICK = os.sysconf("SC_CLK_TCK")
 #: Of what follows the name in /proc/PID/stat: utime and stime.
@@ -51,6 +51,12 @@ def cpu_seconds(pids: Iterable[int]) -> float:
         for ticks in _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[_CPU_FIELDS]
     )
     return ticks / _TICK
+
+
+def thread_seconds(pid: int) -> dict[int, float]:
+    """The same for each thread of a process, in nanoseconds where the kernel counts them."""
+    spent = {thread: _read(f"/proc/{pid}/task/{thread}/schedstat").split() for thread in _threads(pid)}
+    return {int(thread): int(fields[0]) / 1e9 for thread, fields in spent.items() if fields}
 
 
 def machine_seconds() -> float:

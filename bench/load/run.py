@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Iterable
 
 from bench.load.client import Client
-from bench.load.meter import Latencies, Meter, rss_kib
+from bench.load.meter import Latencies, Meter, descendants, rss_kib
 from bench.load.options import Options
 from bench.load.target import Target
 
-__all__ = ["CARBONS", "LOGINS_AT_A_TIME", "PING", "PRESENCE", "ROSTER", "Run"]
+__all__ = ["CARBONS", "LOGINS_AT_A_TIME", "MEASURING", "PING", "PRESENCE", "ROSTER", "Run"]
 
 PRESENCE = b"<presence><show>chat</show></presence>"
 ROSTER = "<query xmlns='jabber:iq:roster'/>"
 PING = "<ping xmlns='urn:xmpp:ping'/>"
 CARBONS = "<enable xmlns='urn:xmpp:carbons:2'/>"
 LOGINS_AT_A_TIME = 20
+#: The line on standard error with which a measurement begins.
+MEASURING = "measuring"
 
 
 class Run:
     """One run of one scenario.
 
     :ivar stamp: makes the ids of stanzas unique over runs.
+    :ivar done: tells the units of work done since the start, where `window` knows.
     :ivar errors: error stanzas that came; `error_sample` is the first.
     """
 
@@ -33,19 +37,23 @@ class Run:
         self.clients: list[Client] = []
         self.errors = 0
         self.error_sample = ""
+        self.done: Callable[[], int] | None = None
 
     def on_error(self, data: bytes) -> None:
         """The server sent an error stanza."""
         self.errors += 1
         self.error_sample = self.error_sample or data[:400].decode(errors="replace")
 
-    def meter(self) -> Meter:
-        """A meter that looks at the server."""
-        return Meter(self.options.pids)
+    def measure(self) -> Meter:
+        """Begin to measure, and say so, for whoever wants to look at the server meanwhile."""
+        print(MEASURING, file=sys.stderr, flush=True)
+        meter = Meter(self.options.pids)
+        meter.start()
+        return meter
 
     def rss(self) -> int:
         """The server's memory in KiB."""
-        return rss_kib(self.meter().pids)
+        return rss_kib(descendants(self.options.pids))
 
     async def login(
         self,
@@ -100,10 +108,11 @@ class Run:
         :param done: the units of work done so far.
         :returns: the meter, and the units of the window.
         """
+        self.done = done
         await self.sleep(self.options.warmup)
         latencies.clear()
-        meter, before = self.meter(), done()
-        meter.start()
+        before = done()
+        meter = self.measure()
         await self.sleep(self.options.seconds)
         meter.stop()
         return meter, done() - before

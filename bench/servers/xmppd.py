@@ -1,8 +1,12 @@
-"""This server, from this checkout: archive on, every group of messages synced to the disk."""
+"""This server, from this checkout: archive on, every group of messages synced to the disk.
+
+The variable XMPPD_CHECKOUT names another folder to measure, for example that of an earlier commit.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +17,7 @@ from xmppd import __version__
 
 __all__ = ["Xmppd"]
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CHECKOUT = Path(os.environ.get("XMPPD_CHECKOUT", Path(__file__).parent.parent.parent)).resolve()
 
 
 class Xmppd(Server):
@@ -39,6 +43,9 @@ class Xmppd(Server):
         place = ["--root", str(self.root / "server"), "--port", str(self.port)]
         people = ["--users", str(self.users), "--rosters", str(self.root / "rosters.json")]
         return [sys.executable, str(CHECKOUT / "bench" / "serve.py"), *place, *people, *self.extra]
+
+    def environment(self) -> dict[str, str]:
+        return {"PYTHONPATH": str(CHECKOUT)}
 
     def version(self) -> str:
         describe = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty"]

@@ -20,8 +20,7 @@ async def archive(run: Run) -> Result:
     async for _ in pages(client, run.options.page):
         pass  # once, to load what the server loads
     latencies, results, last = Latencies(), 0, 0
-    meter = run.meter()
-    meter.start()
+    meter = run.measure()
     deadline = time.perf_counter() + run.options.seconds
     while time.perf_counter() < deadline:
         last = 0

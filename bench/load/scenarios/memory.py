@@ -20,16 +20,14 @@ async def memory(run: Run) -> Result:
     for client in await run.login_many([(index, "warm") for index in range(min(_WARM, users))]):
         client.close()  # now the server has loaded what it loads once
     await run.sleep(options.settle)
-    before, meter = run.rss(), run.meter()
-    meter.start()
+    before, meter = run.rss(), run.measure()
     specs = [(number % users, f"idle{number // users}") for number in range(options.clients)]
     for client in await run.login_many(specs):
         client.sink = nothing
     meter.stop()
     at_once = run.rss()
     await run.sleep(options.settle)
-    settled, idle = run.rss(), run.meter()
-    idle.start()
+    settled, idle = run.rss(), run.measure()
     await run.sleep(min(_IDLE_SECONDS, options.settle))
     idle.stop()
     return {

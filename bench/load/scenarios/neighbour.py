@@ -69,8 +69,7 @@ async def neighbour(run: Run) -> Result:
     await readers.start()
     await run.sleep(options.warmup)
     pace.latencies.clear()
-    meter, before, pages_before = run.meter(), readers.results, readers.pages
-    meter.start()
+    before, pages_before, meter = readers.results, readers.pages, run.measure()
     await pace.talk(options.seconds)
     meter.stop()
     results, turned = readers.results - before, readers.pages - pages_before
