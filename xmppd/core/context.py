@@ -89,6 +89,9 @@ class Registry(Protocol):
     def account(self, jid: JID) -> Account | None:
         """The account of a local bare JID (a resource is ignored)."""
 
+    def accounts(self) -> Iterable[Account]:
+        """All accounts of the process."""
+
     def session(self, jid: JID) -> Session | None:
         """The session bound to a full JID."""
 
