@@ -134,10 +134,11 @@ class StreamEnd:
 
 Item = Header | Stanza | Nonza | StreamEnd
 
-#: What the handlers note of a top-level element: its name (None: the end of the stream), its attributes,
-#: the names of its children, and by byte index where it begins, where each child begins and ends, and where
-#: it ends.  Ends are what expat calls so: the place of the end tag, but the place behind an empty element.
-_Noted = tuple[str | None, dict[str, str], list[str], list[int]]
+#: What the handlers note of a top-level element, in one flat list: its name (None: the end of the stream),
+#: its attributes and its place; place, name and end of each child; its end.  Places are byte indices.
+#: Ends are what expat calls so: the place of the end tag, but the place behind an empty tag.
+_Noted = list[Any]
+_FIRST_CHILD = 3
 
 
 def standard_header(content: str = ns.CLIENT) -> Header:
@@ -187,7 +188,7 @@ class XMLParser:
         self.header: Header | None = None
         self.at_rest = False
         self.ended = False
-        self._limits = limits
+        self._limits, self._stanza_bytes = limits, limits.stanza_bytes
         #: The bytes from `_base` on: those of the open element, nothing while there is none.
         self._buffer = bytearray()
         self._base = 0
@@ -246,9 +247,14 @@ class XMLParser:
         except StreamError as error:
             problem = error.condition, error.text
         position = self._pass_header(data, items, problem) if awaiting else 0
-        self._cut(buffer, position, items, problem)
-        if problem is not None and not self.ended:
-            raise StreamError(*problem)
+        position = self._cut(buffer, position, items)
+        if position == len(buffer) and problem is None:
+            self.at_rest = True
+            self._base += position
+            if self._buffer:
+                self._buffer = bytearray()
+        elif not self.ended:
+            self._keep(buffer, position, problem)
 
     # -- the header
 
@@ -275,7 +281,7 @@ class XMLParser:
         """What follows stands behind this header."""
         self.header = header
         # The stanzas whose children may stand elsewhere as they are: not those behind a header with prefixes.
-        self._kinds: dict[str | None, str] = {}
+        self._kinds: dict[str, str] = {}
         if header.is_standard:
             self._kinds = {f"{header.content}{SEPARATOR}{kind}": kind for kind in _KINDS}
         self._names = _ChildNames(header.content)
@@ -301,43 +307,31 @@ class XMLParser:
 
     # -- finished elements
 
-    def _cut(
-        self, buffer: bytes | bytearray, position: int, items: list[Item], problem: tuple[str, str] | None
-    ) -> None:
-        """Cut out of the buffer what has been noted, from `position` on; keep the unfinished element.
-
-        :param problem: what is wrong with the buffer behind what has been noted.
-        """
+    def _cut(self, buffer: bytes | bytearray, position: int, items: list[Item]) -> int:
+        """Cut what has been noted out of the buffer, from `position` on; return how far that goes."""
         base = self._base
         for noted in self._noted:
-            name, _, names, marks = noted
-            start = marks[0] - base
+            start = noted[2] - base
             if start != position:
                 _check_gap(buffer, position, start)
-            if name is None:
+            if noted[0] is None:
                 items.append(StreamEnd())
-                self.ended = True
-                self.at_rest = False
-                return
-            position = marks[-1] - base
-            if names or not _is_empty_tag(buffer, start, position):
+                self.ended, self.at_rest = True, False
+                break
+            position = noted[-1] - base
+            if len(noted) > 4 or not _is_empty_tag(buffer, start, position):
                 position = buffer.index(b">", position) + 1
-            if position - start > self._limits.stanza_bytes:
+            if position - start > self._stanza_bytes:
                 raise beyond("stanza_bytes", self._limits)
             items.append(self._item(buffer, start, position, noted))
         self._noted.clear()
-        self.at_rest = True
-        if position != len(buffer):
-            self._keep(buffer, position, problem)
-        else:
-            self._base = base + position
-            if self._buffer:
-                self._buffer = bytearray()
+        return position
 
     def _keep(self, buffer: bytes | bytearray, position: int, problem: tuple[str, str] | None) -> None:
-        """Remember the unfinished element, if one has begun, until more of it comes."""
+        """Remember the unfinished element, if one has begun behind `position`, until more of it comes."""
         opened = self._opened()
-        if opened < 0:
+        self.at_rest = opened < 0
+        if self.at_rest:
             # What expat refuses is a tag, or it is text that may not even stand here.
             rest = buffer[position:].lstrip(WHITESPACE)
             if rest and (problem is None or not rest.startswith(b"<")):
@@ -345,22 +339,23 @@ class XMLParser:
             opened = self._base + len(buffer)
         else:
             _check_gap(buffer, position, opened - self._base)
-            self.at_rest = False
         start = opened - self._base
+        if problem is not None:
+            raise StreamError(*problem)
         if buffer is self._buffer:
             del self._buffer[:start]
         else:
             self._buffer = bytearray(buffer[start:])
         self._base = opened
-        if len(self._buffer) > self._limits.stanza_bytes:
+        if len(self._buffer) > self._stanza_bytes:
             raise beyond("stanza_bytes", self._limits)
 
     def _item(self, buffer: bytes | bytearray, start: int, end: int, noted: _Noted) -> Stanza | Nonza:
-        name, attrs, _, marks = noted
-        kind = self._kinds.get(name)
+        kind = self._kinds.get(noted[0])
         if kind is None:
             return self._foreign(buffer, start, end, noted)
-        first = marks[1] - self._base
+        attrs = noted[1]
+        first = noted[3] - self._base
         if buffer.find(b"xml", start, first) >= 0:
             if buffer.find(b"xmlns:", start, first) >= 0:
                 return self._foreign(buffer, start, end, noted)
@@ -377,20 +372,14 @@ class XMLParser:
 
         Text between children means nothing and is left out.  None where a child needs its surroundings.
         """
-        _, _, names, marks = noted
-        if not names:
-            return Stanza(kind, attrs)
         base, known = self._base, self._names
         children: list[Child] = []
         pieces: list[bytes | bytearray] = []
-        piece = gone = marks[1]
-        mark = 1
-        for name in names:
-            child = known[name]
+        piece = gone = following = noted[_FIRST_CHILD]
+        for at in range(_FIRST_CHILD, len(noted) - 1, 3):
+            opened, child, end, following = noted[at], known[noted[at + 1]], noted[at + 2], noted[at + 3]
             if child is None:
                 return None
-            opened, end, following = marks[mark], marks[mark + 1], marks[mark + 2]
-            mark += 2
             # Where an empty tag is the last thing before `following`, expat has said so.  Else there is an
             # end tag at `end`, or text behind an empty tag.
             if end != following and buffer[end - base] == _OPENING:
@@ -410,8 +399,8 @@ class XMLParser:
 
     def _foreign(self, buffer: bytes | bytearray, start: int, end: int, noted: _Noted) -> Stanza | Nonza:
         """A nonza, or a stanza that is written anew."""
-        header, (name, attrs, _, _) = self.header, noted
-        assert header is not None and name is not None
+        header, name, attrs = self.header, noted[0], noted[1]
+        assert header is not None
         raw = bytes(buffer[start:end])
         namespace, local, _ = _split(name)
         if local not in _KINDS or namespace != header.content:
@@ -432,23 +421,19 @@ def _watch(
     """
     most_elements, most_attributes, deepest = limits.elements, limits.attributes, limits.depth
     depth = elements = attributes = 0
-    root = ""
-    root_attrs: dict[str, str] = {}
-    names: list[str] = []
-    marks: list[int] = []
+    element: _Noted = []
 
     def start(name: str, attrs: dict[str, str]) -> None:
-        nonlocal depth, elements, attributes, root, root_attrs, names, marks
+        nonlocal depth, elements, attributes, element
         depth += 1
-        if depth == 1:
-            root, root_attrs, names, marks = name, attrs, [], [parser.CurrentByteIndex]
-            elements, attributes = 1, len(attrs)
-        else:
-            elements += 1
-            attributes += len(attrs)
-            if depth == 2:
-                names.append(name)
-                marks.append(parser.CurrentByteIndex)
+        if depth == 2:
+            element.append(parser.CurrentByteIndex)
+            element.append(name)
+        elif depth == 1:
+            element = [name, attrs, parser.CurrentByteIndex]
+            elements = attributes = 0
+        elements += 1
+        attributes += len(attrs)
         if elements > most_elements:
             raise beyond("elements", limits)
         if attributes > most_attributes:
@@ -457,18 +442,17 @@ def _watch(
             raise beyond("depth", limits)
 
     def end(_name: str) -> None:
-        nonlocal depth
+        nonlocal depth, element
         depth -= 1
-        if depth == 1:
-            marks.append(parser.CurrentByteIndex)
-        elif depth == 0:
-            marks.append(parser.CurrentByteIndex)
-            noted.append((root, root_attrs, names, marks))
-        elif depth < 0:
-            noted.append((None, {}, [], [parser.CurrentByteIndex]))
+        if depth < 2:
+            if depth < 0:
+                element = [None, {}]
+            element.append(parser.CurrentByteIndex)
+            if depth < 1:
+                noted.append(element)
 
     def opened() -> int:
-        return marks[0] if depth > 0 else -1
+        return int(element[2]) if depth > 0 else -1
 
     return start, end, opened
 
