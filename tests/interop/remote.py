@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, DeferredQueue, TimeoutError
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 
-from tests.support.server import ENVIRONMENT
+from tests.support.server import ENVIRONMENT, Server
 
 CLIENTS = Path(__file__).parent / "clients"
 PATIENCE = 30  # seconds until a call or an event is given up
@@ -34,22 +34,31 @@ COMMANDS = {
 
 
 class RemoteError(Exception):
-    """What the library said when a call failed."""
+    """A call failed.
+
+    :param said: the library's own words.
+    :param logs: what client and server wrote before.
+    """
+
+    def __init__(self, said: str, logs: str) -> None:
+        super().__init__(f"{said}\n{logs}")
+        self.said = said
 
 
 class Remote(ProcessProtocol):
-    """One process with one client of the ``library``, a key of COMMANDS."""
+    """One process with one client of the ``library``, a key of COMMANDS, that goes to the ``server``."""
 
-    def __init__(self, reactor: Any, library: str, ca: Path) -> None:
+    def __init__(self, reactor: Any, library: str, server: Server) -> None:
         self.reactor = reactor
         self.library = library
+        self.server = server
         self.ended: Deferred[None] = Deferred()
         self._numbers = count(1)
         self._calls: dict[int, Deferred[dict[str, Any]]] = {}
         self._events: dict[str, DeferredQueue[dict[str, Any]]] = {}
         self._partial = b""
         self._said = b""
-        environment = {**ENVIRONMENT, "NODE_EXTRA_CA_CERTS": str(ca), "CA": str(ca)}
+        environment = {**ENVIRONMENT, "NODE_EXTRA_CA_CERTS": str(server.ca), "CA": str(server.ca)}
         command = COMMANDS[library]
         self.process = reactor.spawnProcess(self, command[0], command, environment)
 
@@ -80,8 +89,11 @@ class Remote(ProcessProtocol):
         try:
             return await answer.addTimeout(PATIENCE, self.reactor)
         except TimeoutError as error:
-            said = self._said[-4000:].decode(errors="replace")
-            raise AssertionError(f"{self.library}: no {what}; the client's log ends:\n{said}") from error
+            raise AssertionError(f"{self.library}: no {what}\n{self._logs()}") from error
+
+    def _logs(self) -> str:
+        said = self._said[-4000:].decode(errors="replace")
+        return f"The client's log ends:\n{said}\nThe server's log ends:\n{self.server.log()}"
 
     def _queue(self, name: str) -> DeferredQueue[dict[str, Any]]:
         return self._events.setdefault(name, DeferredQueue())
@@ -98,12 +110,12 @@ class Remote(ProcessProtocol):
         if "event" in said:
             self._queue(said["event"]).put(said)
         elif "error" in said:
-            self._calls.pop(said["call"]).errback(RemoteError(said["error"]))
+            self._calls.pop(said["call"]).errback(RemoteError(said["error"], self._logs()))
         else:
             self._calls.pop(said["call"]).callback(said["result"])
 
     def processEnded(self, reason: Any) -> None:
         calls, self._calls = self._calls, {}
         for call in calls.values():
-            call.errback(RemoteError(f"{self.library} ended: {self._said[-4000:].decode(errors='replace')}"))
+            call.errback(RemoteError(f"{self.library} ended", self._logs()))
         self.ended.callback(None)
