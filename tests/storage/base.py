@@ -66,6 +66,11 @@ class BlockingStore:
         self.connection = connect(dialect)
         migrate(dialect, self.connection)
 
+    def close(self) -> None:
+        """Let go of it."""
+        self.connection.close()
+        self.dialect.close()
+
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
         """A cursor inside a transaction that is kept, unless an error ends it."""
@@ -94,7 +99,7 @@ class StorageTestCase(TestCase):
     def make_store(self) -> BlockingStore:
         """A new database to use without a reactor."""
         store = BlockingStore(dialect_of(self.make_url()))
-        self.addCleanup(store.connection.close)
+        self.addCleanup(store.close)
         return store
 
     async def make_database(self, url: str | None = None, **options: Any) -> Database:

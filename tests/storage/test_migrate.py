@@ -21,6 +21,7 @@ class MigrateTests:
     def setUp(self) -> None:
         self.dialect = dialect_of(self.make_url())
         self.dialect.prepare()
+        self.addCleanup(self.dialect.close)
         self.connection = connect(self.dialect)
         self.addCleanup(self.connection.close)
         self.files = self.dialect.schema()

@@ -215,7 +215,7 @@ class StoppedServerTests(StorageTestCase):
         await database.close()
         self.assertEqual(heard, list(range(1, seq + 1)))
         store = BlockingStore(dialect_of(url))
-        self.addCleanup(store.connection.close)
+        self.addCleanup(store.close)
         with store.transaction() as cursor:
             self.assertEqual(seqs(cursor), heard)
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from tests.storage.base import Noted, OnSQLite, StorageTestCase, connect, message
@@ -18,7 +18,7 @@ from tests.storage.test_writer import NotedEvents
 from xmppd.storage import accounts, archive, meta
 from xmppd.storage.archive import APPEND
 from xmppd.storage.database import Connection, Database
-from xmppd.storage.errors import FaultError, RefusedError
+from xmppd.storage.errors import FaultError, InUseError, RefusedError
 from xmppd.storage.migrate import migrate
 from xmppd.storage.sqlite import CHUNKS, SQLite, chunks
 from xmppd.storage.statement import Cursor
@@ -61,7 +61,7 @@ class FileTests(SQLiteTestCase):
         database.append(APPEND, message())
         await database.read("seqs", seqs)
         names = [self.path, *self.path.parent.glob(f"{self.path.name}-*")]
-        self.assertEqual([stat.S_IMODE(name.stat().st_mode) for name in names], [0o600] * 3)
+        self.assertEqual([stat.S_IMODE(name.stat().st_mode) for name in names], [0o600] * 4)
 
     async def test_connections_are_set_up_to_keep_what_they_report(self) -> None:
         database = await self.make_database(self.url)
@@ -70,6 +70,17 @@ class FileTests(SQLiteTestCase):
             for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "busy_timeout")
         ]
         self.assertEqual(found, ["wal", 2, 1, 1, 30_000])
+
+    async def test_one_process_at_a_time(self) -> None:
+        database = await self.make_database(self.url)
+        for _ in range(2):
+            opening = Deferred.fromCoroutine(Database(reactor, self.url).open())
+            error = await self.assertFailure(opening, InUseError)
+            self.assertIn("in use by another process", str(error))
+        await database.write("put", meta.put, "a", "1")
+        await database.close()
+        again = await self.make_database(self.url)
+        self.assertEqual(await again.read("get", meta.get, "a"), "1")
 
     async def test_folder_that_is_not_there(self) -> None:
         opening = Deferred.fromCoroutine(Database(reactor, f"sqlite:{self.path}/below/it").open())
@@ -96,6 +107,7 @@ class FileTests(SQLiteTestCase):
     def test_copy_is_made_before_an_upgrade(self) -> None:
         dialect = SQLite(str(self.path))
         dialect.prepare()
+        self.addCleanup(dialect.close)
         connection = connect(dialect)
         self.addCleanup(connection.close)
         migrate(dialect, connection)
@@ -241,3 +253,24 @@ class FaultTests(SQLiteTestCase):
         reading = Deferred.fromCoroutine(database.read("interrupted", interrupted))
         await self.assertFailure(reading, RefusedError)
         self.assertEqual(await database.read("seqs", seqs), [])
+
+
+class MemoryTests(StorageTestCase):
+    async def test_works_like_any_other_until_it_is_closed(self) -> None:
+        database = await self.make_database("sqlite::memory:")
+        heard: list[Any] = []
+        for seq in range(100):
+            database.append(APPEND, message(seq=seq), Noted(seq, heard))
+        self.assertEqual(await database.read("seqs", seqs), list(range(100)))
+        self.assertEqual(heard, list(range(100)))
+        reading = [Deferred.fromCoroutine(database.read("seqs", seqs)) for _ in range(10)]
+        writing = [Deferred.fromCoroutine(database.write("put", meta.put, str(n), "1")) for n in range(10)]
+        await gatherResults([*reading, *writing])
+        await database.scrub()
+        await database.close()
+        self.assertFalse(Path(":memory:").exists())
+
+    async def test_each_has_its_own_memory(self) -> None:
+        one, other = [await self.make_database("sqlite::memory:") for _ in range(2)]
+        await one.write("put", meta.put, "a", "1")
+        self.assertIsNone(await other.read("get", meta.get, "a"))

@@ -14,7 +14,7 @@ from xmppd.storage.dialect import Dialect
 from xmppd.storage.errors import ClosedError, FaultError
 from xmppd.storage.group import Group, Outcome
 from xmppd.storage.migrate import migrate
-from xmppd.storage.sqlite import SQLite
+from xmppd.storage.sqlite import MemorySQLite, SQLite
 from xmppd.storage.statement import Completion, Cursor, Row, Statement, Unit, Write
 from xmppd.storage.threads import Threads
 from xmppd.storage.writer import Counters, GroupWriter, Limits, Observer
@@ -27,13 +27,13 @@ SLOW = 1.0
 
 
 def dialect_of(url: str) -> Dialect:
-    """The database that a URL means: `sqlite:PATH`, or `postgresql://…` as libpq understands it.
+    """The database that a URL means: `sqlite:PATH`, `sqlite::memory:`, or `postgresql://…` as libpq takes it.
 
     :raises ValueError: for anything else; the message does not quote the URL, which may hold a password.
     """
     scheme, _, rest = url.partition(":")
     if scheme == "sqlite" and rest:
-        return SQLite(rest)
+        return MemorySQLite() if rest == ":memory:" else SQLite(rest)
     if scheme in ("postgresql", "postgres"):
         postgresql: Dialect = import_module("xmppd.storage.postgresql").PostgreSQL(url)
         return postgresql
@@ -115,6 +115,7 @@ class Database:
         """Make or upgrade the database, and start.
 
         :raises SchemaError: if it belongs to a newer version of the program, or is of another program.
+        :raises InUseError: if another process has it open.
         :raises StorageError: if it cannot be opened.
         """
         self._write_pool = self._pool(1, self.dialect.open_writer)
@@ -165,6 +166,7 @@ class Database:
     def _close_pools(self) -> None:
         self._read_pool.close()
         self._write_pool.close()
+        self.dialect.close()
 
     # Reading
 

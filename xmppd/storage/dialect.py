@@ -27,7 +27,14 @@ class Dialect(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Before the first connection: make the place of a new database."""
+        """Before the first connection: make the place of a new database, and keep other processes out.
+
+        :raises StorageError: if that is not possible.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """After the last connection: undo what `prepare` holds."""
 
     @abstractmethod
     def open_writer(self, connection: Any) -> None:

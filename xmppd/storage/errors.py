@@ -18,6 +18,10 @@ class FaultError(StorageError):
     again."""
 
 
+class InUseError(StorageError):
+    """Another process has the database open: two would each keep their own truth in memory."""
+
+
 class ClosedError(StorageError):
     """The database is closed, or was closed before this unit could be stored."""
 

@@ -87,6 +87,9 @@ class PostgreSQL(Dialect):
     def prepare(self) -> None:
         """The operator makes the database."""
 
+    def close(self) -> None:
+        """Nothing is held but connections."""
+
     def open_writer(self, connection: Any) -> None:
         """A commit is on the disk when it returns, whatever the server's default is."""
         self._open(connection)

@@ -1,15 +1,16 @@
 """SQLite: one file, one writer, readers beside it (write-ahead log)."""
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
-from itertools import chain, pairwise
+from contextlib import closing, suppress
+from itertools import chain, count, pairwise
 from pathlib import Path
 from typing import Any
 
 from xmppd.storage.dialect import Dialect
-from xmppd.storage.errors import FaultError
+from xmppd.storage.errors import FaultError, InUseError
 from xmppd.storage.statement import Cursor, Row, Statement, Value
 
 BUSY_TIMEOUT = 30.0
@@ -98,6 +99,7 @@ class SQLite(Dialect):
     def __init__(self, path: str) -> None:
         self._path = Path(path).absolute()
         self._identity: tuple[int, int] | None = None
+        self._lock: int | None = None
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """`mode=rw`: a file that has gone is a fault, never a reason to begin an empty one.
@@ -108,13 +110,31 @@ class SQLite(Dialect):
         return (f"{self._path.as_uri()}?mode=rw",), {**options, "cached_statements": 256}
 
     def prepare(self) -> None:
-        """Make the file, empty, where there is none, with rights for its owner alone (it will hold
-        credentials)."""
+        """Make the file, empty, where there is none, for its owner alone: it will hold credentials."""
         try:
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._take_lock()
+            with suppress(FileExistsError):
+                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
             self._identity = self._found()
         except OSError as error:
             raise FaultError(f"{self._path}: {error.strerror}") from error
+
+    def _take_lock(self) -> None:
+        """Lock a file beside it; the lock ends with the process in any case.
+
+        Never the database itself: closing it would drop the locks that SQLite holds.
+        """
+        self._lock = os.open(self._path.with_name(f"{self._path.name}-lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUseError(f"{self._path} is in use by another process") from None
+
+    def close(self) -> None:
+        """Let others have it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _found(self) -> tuple[int, int]:
         status = os.stat(self._path)
@@ -209,3 +229,49 @@ class SQLite(Dialect):
     def scrub(self, connection: Any) -> None:
         """Deleted content is overwritten in the database (secure_delete); empty the log too."""
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+class MemorySQLite(SQLite):
+    """A database that is gone when it is closed: for tests and for trying things out."""
+
+    _numbers = count(1)
+
+    def __init__(self) -> None:
+        super().__init__(":memory:")
+        self._uri = f"file:xmppd-{os.getpid()}-{next(self._numbers)}?mode=memory&cache=shared"
+        self._anchor: sqlite3.Connection | None = None
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """All connections share one memory."""
+        _, keywords = super().arguments()
+        return (self._uri,), keywords
+
+    def prepare(self) -> None:
+        """A connection that keeps the memory while others come and go."""
+        self._anchor = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
+
+    def close(self) -> None:
+        """Forget everything."""
+        if self._anchor is not None:
+            self._anchor.close()
+            self._anchor = None
+
+    def open_writer(self, connection: Any) -> None:
+        """There is no log, and nothing to sync."""
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    def open_reader(self, connection: Any) -> None:
+        """Connections to one memory lock each other's tables, unless they read what is not committed."""
+        super().open_reader(connection)
+        connection.execute("PRAGMA read_uncommitted = ON")
+
+    def begin_write(self, connection: Any) -> None:
+        """No file can go missing."""
+        connection.execute("BEGIN IMMEDIATE")
+
+    def back_up(self, connection: Any, label: str) -> str:
+        """It is always new."""
+        return "a database in memory is not copied"
+
+    def scrub(self, connection: Any) -> None:
+        """It has no files."""

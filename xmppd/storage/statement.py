@@ -123,6 +123,9 @@ class State(IntEnum):
     ENDED = 2
 
 
+QUEUED = State.QUEUED
+
+
 class Unit:
     """One row on its way to the disk; the handle that `append` returns."""
 
@@ -132,7 +135,7 @@ class Unit:
         self.statement = statement
         self.row = row
         self.done = done
-        self.state = State.QUEUED
+        self.state = QUEUED
 
     @property
     def size(self) -> int:

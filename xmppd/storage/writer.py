@@ -135,7 +135,8 @@ class GroupWriter:
         if self.closed:
             self._refuse(unit)
         else:
-            self._bytes += unit.size
+            if statement.weight is not None:
+                self._bytes += unit.size
             self._push(unit)
         return unit
 
