@@ -216,8 +216,14 @@ class ClientStream(Protocol):
             self._inbox.pause(PACE)
 
     def _rested(self) -> None:
-        self._resting = None
-        self._inbox.resume(PACE)
+        clock = self.services.clock
+        ahead = self._mark - clock.seconds() - self.services.pace.allowed
+        if ahead > 0:
+            # What was under way came nevertheless.
+            self._resting = clock.callLater(ahead, self._rested)
+        else:
+            self._resting = None
+            self._inbox.resume(PACE)
 
     # -- for the inbox
 
