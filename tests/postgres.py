@@ -39,14 +39,21 @@ def programs() -> Path:
     :raises RuntimeError: with the line that installs them, where that cannot be done from here.
     """
     folder = find_programs()
-    if folder is None:
-        prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        for command in (["apt-get", "update"], ["apt-get", "install", "-y", "postgresql"]):
-            subprocess.run([*prefix, *command], check=False, stdout=subprocess.DEVNULL)
-        folder = find_programs()
+    for _ in range(3):  # another worker of the same run may be installing them just now
+        if folder is None:
+            install()
+            folder = find_programs()
     if folder is None:
         raise RuntimeError("these tests need PostgreSQL: apt-get install -y postgresql")
     return folder
+
+
+def install() -> None:
+    """Install the programs from Debian's packages."""
+    prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    wait = ["-o", "DPkg::Lock::Timeout=300"]
+    for command in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
+        subprocess.run([*prefix, "apt-get", *wait, *command], check=False, stdout=subprocess.DEVNULL)
 
 
 def unprivileged() -> list[str]:
