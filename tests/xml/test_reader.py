@@ -457,7 +457,8 @@ class RestTests(unittest.TestCase):
     def test_parsers_are_thrown_away_when_worn(self) -> None:
         once = parser.XMLParser(standard_header(), limits=Limits())
         once.feed(MESSAGE, [])
-        by_bytes = ParserPool(Limits(), wear=once.wear + 4 * len(MESSAGE))
+        fresh = next(size for size in range(100_000) if not once.is_worn(size))
+        by_bytes = ParserPool(Limits(), wear=fresh + 4 * len(MESSAGE))
         by_names = ParserPool(Limits(), wear=50 << 10)
         for pool, data in (
             (by_bytes, [MESSAGE] * 20),
@@ -470,7 +471,8 @@ class RestTests(unittest.TestCase):
                 self.assertEqual(len(drain(stream)), 1)
                 self.assertLessEqual(self.alive(), 2)
             self.assertIn((len(self.made) - before) // 2, range(4, 7))
-            pool._idle.clear()
+            while pool._idle:
+                pool._idle.pop().close()
 
     def test_pool_keeps_a_few(self) -> None:
         pool = ParserPool(Limits(), keep=3)

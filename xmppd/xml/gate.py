@@ -91,10 +91,17 @@ class Gate:
         """
         if self._at_start:
             data = self._begin(data)
+        # Without CDATA and comments each "<" begins a tag, or the bytes are not well-formed: expat says so.
+        # One byte is sought before two, and these from the end, because that is several times as fast.
+        if (
+            not self.kept
+            and (data.find(b"!") < 0 or data.rfind(b"<!") < 0)
+            and (data.find(b"?") < 0 or data.rfind(b"<?") < 0)
+            and _ends_with_tag(data)
+        ):
+            return data if data.isascii() else self._checked(data)
         if not data:
             return b""
-        if not self.kept and _is_whole(data):
-            return data if data.isascii() else self._checked(data)
         self.kept += data
         return self._checked(self._release())
 
@@ -209,19 +216,6 @@ def _end_of_whole_tags(data: bytearray, start: int) -> int:
     """Where the last of the whole tags from `start` on ends; 0 where there is none."""
     found = _whole_tags(data, start)
     return found.end() if found and found.end() > start else 0
-
-
-def _is_whole(data: bytes) -> bool:
-    """Whether `data` (tags and the text between them) surely ends with a whole tag, at little cost.
-
-    Without CDATA and comments each ``<`` begins a tag, or the bytes are not well-formed: expat says so.
-    One byte is sought before two, and these from the end, because that is several times as fast.
-    """
-    if data.find(b"!") >= 0 and data.rfind(b"<!") >= 0:
-        return False
-    if data.find(b"?") >= 0 and data.rfind(b"<?") >= 0:
-        return False
-    return _ends_with_tag(data) is not None
 
 
 def _behind_declaration(start: bytes) -> bytes | None:

@@ -210,10 +210,9 @@ class XMLParser:
         """How many bytes of an unfinished top-level element it has."""
         return len(self._buffer)
 
-    @property
-    def wear(self) -> int:
-        """How much it has read, in bytes; a name that it meets and remembers for ever counts as a KiB."""
-        return self._base + 1024 * len(self._expat.intern)
+    def is_worn(self, most: int) -> bool:
+        """Whether it has read so many bytes; a name that it meets and remembers for ever counts as a KiB."""
+        return self._base + 1024 * len(self._expat.intern) > most
 
     def drain(self) -> bytes:
         """Take out the bytes of the unfinished element; then the parser is of no more use."""
@@ -361,7 +360,9 @@ class XMLParser:
                 return self._foreign(buffer, start, end, noted)
             attrs = _plain(attrs)
         # From the end, because that is twice as fast.
-        if buffer.rfind(_STREAM_PREFIX, start, end) >= 0 or _has_section(buffer, start, end):
+        if buffer.rfind(_STREAM_PREFIX, start, end) >= 0:
+            return self._foreign(buffer, start, end, noted)
+        if buffer.find(b"!", start, end) >= 0 and buffer.rfind(b"<!", start, end) >= 0:
             return self._foreign(buffer, start, end, noted)
         return self._plain_stanza(kind, attrs, buffer, noted) or self._foreign(buffer, start, end, noted)
 
@@ -479,10 +480,6 @@ def _declares(buffer: bytes | bytearray, start: int, name: str) -> bool:
         return False
     tag = match_tag(buffer, start)
     return tag is None or b"xmlns" in tag[0]
-
-
-def _has_section(buffer: bytes | bytearray, start: int, end: int) -> bool:
-    return buffer.find(b"!", start, end) >= 0 and buffer.rfind(b"<!", start, end) >= 0
 
 
 def _bounded_namespaces(data: bytes) -> tuple[bytes, tuple[str, str] | None]:

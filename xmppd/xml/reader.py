@@ -21,7 +21,7 @@ class ParserPool:
 
     :param limits: the bounds of what the streams may send.
     :param keep: how many idle parsers are kept.
-    :param wear: bytes after which a parser is thrown away, see `XMLParser.wear`.
+    :param wear: bytes after which a parser is thrown away, see `XMLParser.is_worn`.
     """
 
     def __init__(self, limits: Limits, *, keep: int = 8, wear: int = 4 << 20) -> None:
@@ -42,7 +42,7 @@ class ParserPool:
 
     def give_back(self, parser: XMLParser) -> None:
         """Take back a parser that is at rest."""
-        if parser.header is self.header and parser.wear < self._wear and len(self._idle) < self._keep:
+        if parser.header is self.header and len(self._idle) < self._keep and not parser.is_worn(self._wear):
             self._idle.append(parser)
         else:
             parser.close()
@@ -140,11 +140,17 @@ class StreamReader:
 
     def _read(self, data: bytes) -> None:
         items: list[Item] = []
+        gate = self._gate
         try:
-            whole = self._gate.feed(data)
+            whole = gate.feed(data)
             if whole:
-                self._parse(whole, items)
-            if self._gate.kept:
+                parser = self._parser or self._take_parser()
+                parser.feed(whole, items)
+                if parser.at_rest:
+                    self._rest(parser)
+                elif parser.ended:
+                    self._finish()
+            if gate.kept:
                 self._check_kept()
         except StreamError as problem:
             self._error = (problem.condition, problem.text)
@@ -152,25 +158,14 @@ class StreamReader:
         items.reverse()
         self._items = items + self._items if self._items else items
 
-    def _parse(self, whole: bytes, items: list[Item]) -> None:
-        parser, pool, header = self._parser, self._pool, self._header
-        if parser is None:
-            if pool is None or header is None:
-                parser = XMLParser(header, limits=self.limits)
-            else:
-                parser = pool.take(header)
-            self._parser = parser
-        parser.feed(whole, items)
-        if header is None:
-            self._met(parser.header)
-        if parser.ended:
-            self._finish()
-        elif parser.at_rest:
-            self._rest(parser)
-
-    def _met(self, header: Header | None) -> None:
-        """The stream has begun."""
-        self._header = self._pool.adopt(header) if self._pool is not None and header is not None else header
+    def _take_parser(self) -> XMLParser:
+        pool, header = self._pool, self._header
+        if pool is None or header is None:
+            parser = XMLParser(header, limits=self.limits)
+        else:
+            parser = pool.take(header)
+        self._parser = parser
+        return parser
 
     def _check_kept(self) -> None:
         """Bound what waits for the end of its tag; between stanzas forget white space and refuse text."""
@@ -191,8 +186,11 @@ class StreamReader:
 
     def _rest(self, parser: XMLParser) -> None:
         """A stream between stanzas keeps no parser."""
-        if self._pool is not None:
-            self._pool.give_back(parser)
+        pool = self._pool
+        if self._header is None and parser.header is not None:
+            self._header = parser.header if pool is None else pool.adopt(parser.header)
+        if pool is not None:
+            pool.give_back(parser)
             self._parser = None
         elif not self._raw:
             parser.close()
