@@ -5,12 +5,15 @@ VENV ?= .venv
 # The domain to serve; without one, what xmppd.toml says, or else localhost.
 DOMAIN ?=
 TESTS ?= tests
+# What to measure (without, all), and more arguments for it: make compare ONLY="chat,login" ARGS="--write"
+ONLY ?=
+ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 INTEROP := tests/interop
 
-.PHONY: run test lint format bench docs playground clean
+.PHONY: run test lint format bench compare docs playground clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/made-run
@@ -34,11 +37,11 @@ format: $(VENV)/made-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/made-test
-	@$(BIN)/python -m bench
+bench: $(VENV)/made-bench
+	@$(BIN)/python -m bench $(if $(ONLY),--only '$(ONLY)') $(ARGS)
 
-compare: $(VENV)/made-test
-	@$(BIN)/python -m bench.compare
+compare: $(VENV)/made-bench
+	@$(BIN)/python -m bench.compare $(if $(ONLY),--only '$(ONLY)') $(ARGS)
 
 # What is generated: the list of specifications and the sample configuration.
 docs: $(VENV)/made-run
@@ -64,6 +67,10 @@ $(BIN)/python:
 
 $(VENV)/made-run: setup.py pyproject.toml | $(BIN)/python
 	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/made-bench: bench/requirements.txt | $(VENV)/made-run
+	$(PIP) --requirement $<
 	@touch $@
 
 $(VENV)/made-test: setup.py pyproject.toml tests/constraints.txt | $(BIN)/python
