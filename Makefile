@@ -5,6 +5,7 @@ VENV ?= .venv
 # The domain to serve; without one, what xmppd.toml says, or else localhost.
 DOMAIN ?=
 TESTS ?= tests
+SECONDS_OF_COUNTING ?= 3600
 # What to measure (without, all), and more arguments for it: make compare ONLY="chat,login" ARGS="--write"
 ONLY ?=
 ARGS ?=
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 INTEROP := tests/interop
 
-.PHONY: run test lint format bench compare docs playground clean
+.PHONY: run test lint format bench compare docs counting playground clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/made-run
@@ -47,6 +48,11 @@ compare: $(VENV)/made-bench
 docs: $(VENV)/made-run
 	$(BIN)/python -m xmppd.xeps > docs/xeps.md
 	$(BIN)/xmppctl sample > xmppd/xmppd.toml
+
+# The counters of stream management against the wire, for an hour (tests/stream/test_counting.py).
+counting: $(VENV)/made-test
+	XMPPD_COUNTING_EXAMPLES=1000000 timeout --preserve-status $(SECONDS_OF_COUNTING) \
+		$(BIN)/python -m twisted.trial tests.stream.test_counting
 
 playground: $(VENV)/made-run
 	@echo "Connect to localhost, port 5222, as user0@localhost to user9@localhost with the password pw."
