@@ -6,7 +6,7 @@ Nonzas go another way and are not counted.  Nothing else can write: `tests/test_
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
@@ -250,8 +250,11 @@ class Outbox:
         return first
 
     def heard(self) -> None:
-        """A byte has come from the client: without stream management it has what was written before."""
-        if self._written_rows:
+        """A byte has come from the client: without stream management it has what was written before.
+
+        That is not said of what it does not read.
+        """
+        if self._written_rows and not self.blocked:
             rows, self._written_rows = self._written_rows, []
             self._confirm(rows)
 
@@ -271,6 +274,26 @@ class Outbox:
         assert self.queue is not None
         self.restore((e if e.row is None else e._replace(stanza=None) for e in self.queue), self.sent)
         return self.kept <= stanzas and self.kept_bytes <= size
+
+    def forget(self, rows: Collection[int], ids: Collection[bytes], erased: Stanza) -> None:
+        """Messages were erased: what was sent of them keeps its number, and no content.
+
+        :param rows: their sequences: they are read again from the archive, which has tombstones.
+        :param ids: their ids, which stand in copies.
+        :param erased: what takes the place of a copy.
+        """
+
+        def without(entry: Sent) -> Sent:
+            if entry.stanza is None:
+                return entry
+            if entry.row in rows:
+                return entry._replace(stanza=None)
+            inner = entry.stanza.inner
+            copied = b"stanza-id" in inner and any(each in inner for each in ids)
+            return entry._replace(stanza=erased) if copied else entry
+
+        if self.queue:
+            self.restore(map(without, self.queue), self.sent)
 
     def trim(self, stanzas: int, size: int) -> None:
         """Forget the oldest entries of a session that cannot be resumed, until the rest fits.

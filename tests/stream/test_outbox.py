@@ -1,0 +1,290 @@
+"""The one place that numbers, queues and writes stanzas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial import unittest
+
+from xmppd.core.stanza import Stanza
+from xmppd.stream.ledger import MODULUS
+from xmppd.stream.outbox import Outbox, Sent, TooHigh
+from xmppd.stream.turns import Turns
+
+
+def message(number: int | str = 0) -> Stanza:
+    return Stanza("message", {"id": str(number)})
+
+
+class Wire:
+    """A framer that remembers."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.overflows = 0
+
+    def write(self, frames: list[bytes]) -> None:
+        self.writes.append(b"".join(frames))
+
+    def overflowed(self) -> None:
+        self.overflows += 1
+
+
+class OutboxCase(unittest.SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.confirmed: list[int] = []
+        self.outbox = Outbox(Turns(self.clock), self.confirmed.extend, lambda: 12.5, write_buffer=100)
+        self.wire = Wire()
+        self.outbox.attach(self.wire)
+
+    def turn(self) -> list[bytes]:
+        """End a turn of the reactor; what was written."""
+        self.clock.advance(0)
+        writes, self.wire.writes = self.wire.writes, []
+        return writes
+
+
+class WritingTests(OutboxCase):
+    def test_one_write_a_turn(self) -> None:
+        self.outbox.send(message(1))
+        self.outbox.nonza(b"<r/>")
+        self.outbox.send(message(2))
+        self.assertEqual(self.wire.writes, [])
+        self.assertEqual(self.turn(), [b"<message id='1'/><r/><message id='2'/>"])
+        self.assertEqual(self.turn(), [])
+
+    def test_turns_share_one_call(self) -> None:
+        """However many streams write, the reactor is asked once"""
+        turns = Turns(self.clock)
+        called: list[int] = []
+        turns.at_end(lambda: called.append(1))
+        turns.at_end(lambda: called.append(2))
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0)
+        self.assertEqual(called, [1, 2])
+
+    def test_full_transport_gets_nothing(self) -> None:
+        self.outbox.block()
+        self.outbox.send(message(1))
+        self.assertEqual(self.turn(), [])
+        self.assertEqual(self.outbox.pending_bytes, len(b"<message id='1'/>"))
+        self.outbox.unblock()
+        self.assertEqual(self.wire.writes, [b"<message id='1'/>"])
+
+    def test_client_that_does_not_read(self) -> None:
+        self.outbox.block()
+        for number in range(20):
+            self.outbox.send(message(number))
+        self.assertEqual(self.wire.overflows, 1)
+        self.assertEqual(self.outbox.pending_bytes, 0)
+
+    def test_room(self) -> None:
+        self.assertIs(self.outbox.room(), None)
+        self.outbox.block()
+        waiting: Any = self.outbox.room()
+        self.assertNoResult(waiting)
+        self.outbox.unblock()
+        self.successResultOf(waiting)
+
+    def test_nobody_waits_for_a_connection_that_is_gone(self) -> None:
+        self.outbox.block()
+        waiting: Any = self.outbox.room()
+        self.outbox.detach()
+        self.successResultOf(waiting)
+        self.assertIs(self.outbox.room(), None)
+
+    def test_without_connection_nothing_is_kept_to_be_written(self) -> None:
+        self.outbox.detach()
+        self.outbox.send(message(1))
+        self.outbox.attach(self.wire)
+        self.assertEqual(self.turn(), [])
+
+    def test_what_is_held_comes_behind_what_was_waited_for(self) -> None:
+        """SASL2: <success/> comes first"""
+        self.outbox.hold()
+        self.outbox.send(message(1))
+        self.assertEqual(self.turn(), [])
+        self.outbox.release(b"<success/>")
+        self.assertEqual(self.wire.writes, [b"<success/><message id='1'/>"])
+
+
+class ConfirmationTests(OutboxCase):
+    """Without stream management the next byte of the client confirms what was written before."""
+
+    def test_next_byte(self) -> None:
+        self.outbox.send(message(), 7)
+        self.outbox.heard()
+        self.assertEqual(self.confirmed, [])
+        self.turn()
+        self.outbox.heard()
+        self.assertEqual(self.confirmed, [7])
+        self.outbox.heard()
+        self.assertEqual(self.confirmed, [7])
+
+    def test_what_the_transport_has_not_taken(self) -> None:
+        self.outbox.block()
+        self.outbox.send(message(), 7)
+        self.turn()
+        self.outbox.heard()
+        self.assertEqual(self.confirmed, [])
+
+    def test_what_the_client_does_not_read(self) -> None:
+        """What stands in the buffers of a transport that is full has not arrived"""
+        self.outbox.send(message(), 7)
+        self.turn()
+        self.outbox.block()
+        self.outbox.heard()
+        self.assertEqual(self.confirmed, [])
+        self.outbox.unblock()
+        self.outbox.heard()
+        self.assertEqual(self.confirmed, [7])
+
+    def test_dead_session_confirms_nothing(self) -> None:
+        self.outbox.send(message(), 7)
+        self.turn()
+        self.assertEqual(self.outbox.take_unacknowledged(), [])
+        self.outbox.heard()
+        self.assertEqual(self.confirmed, [])
+
+
+class CountingTests(OutboxCase):
+    """With stream management."""
+
+    def send(self, *numbers: int, rows: bool = False) -> None:
+        for number in numbers:
+            self.outbox.send(message(number), number if rows else None)
+
+    def test_only_stanzas_count(self) -> None:
+        """SM: nonzas and what was sent before are not counted"""
+        self.send(1)
+        self.outbox.count()
+        self.outbox.nonza(b"<r/>")
+        self.send(2, 3)
+        self.assertEqual((self.outbox.sent, self.outbox.unacknowledged), (2, 2))
+
+    def test_acknowledgement(self) -> None:
+        self.outbox.count()
+        self.send(1, 2, 3, rows=True)
+        self.turn()
+        self.outbox.heard()
+        self.assertEqual(self.confirmed, [])
+        self.outbox.acknowledged(2)
+        self.assertEqual(self.confirmed, [1, 2])
+        self.outbox.acknowledged(2)
+        self.assertEqual((self.confirmed, self.outbox.unacknowledged), ([1, 2], 1))
+
+    def test_too_high(self) -> None:
+        """SM S14"""
+        self.outbox.count()
+        self.send(1, 2)
+        self.assertTrue(self.outbox.can_acknowledge(2))
+        self.assertFalse(self.outbox.can_acknowledge(3))
+        problem = self.assertRaises(TooHigh, self.outbox.acknowledged, 3)
+        self.assertEqual((problem.h, problem.sent), (3, 2))
+
+    def test_lower_than_before_is_too_high(self) -> None:
+        """SM S14: h < last h is the same thing mod 2**32"""
+        self.outbox.count()
+        self.send(1, 2)
+        self.outbox.acknowledged(2)
+        self.assertRaises(TooHigh, self.outbox.acknowledged, 1)
+
+    def test_wrap(self) -> None:
+        """SM S8"""
+        self.outbox.count(MODULUS - 2)
+        self.send(1, 2, 3, 4)
+        self.assertEqual(self.outbox.sent, 2)
+        self.outbox.acknowledged(MODULUS - 1)
+        self.assertEqual(self.outbox.unacknowledged, 3)
+        self.outbox.acknowledged(1)
+        self.assertEqual(self.outbox.unacknowledged, 1)
+        self.assertRaises(TooHigh, self.outbox.acknowledged, 3)
+
+    def test_rewriting_counts_nothing(self) -> None:
+        """SM: retransmission is not counted again and not queued again"""
+        self.outbox.count()
+        self.send(1, 2)
+        self.outbox.detach()
+        self.send(3)
+        self.outbox.attach(self.wire)
+        self.outbox.rewrite(lambda entry: entry.stanza.wire if entry.stanza else b"")
+        self.send(4)
+        (written,) = self.turn()
+        self.assertEqual(written, b"".join(b"<message id='%d'/>" % number for number in (1, 2, 3, 4)))
+        self.assertEqual((self.outbox.sent, self.outbox.unacknowledged), (4, 4))
+
+    def test_archived_entries_give_up_their_bytes(self) -> None:
+        """SM S18: beyond the bound, what is in the archive keeps its position"""
+        self.outbox.count()
+        self.send(1, 2, rows=True)
+        self.outbox.send(message(3))
+        self.assertTrue(self.outbox.fits(3, 1000))
+        self.assertEqual(self.outbox.missing_rows(), [])
+        self.assertTrue(self.outbox.fits(2, 1000))
+        self.assertEqual(self.outbox.missing_rows(), [1, 2])
+        self.outbox.acknowledged(1)
+        self.assertEqual((self.confirmed, self.outbox.missing_rows()), ([1], [2]))
+
+    def test_too_much_that_is_not_archived(self) -> None:
+        self.outbox.count()
+        self.send(1, 2, 3)
+        self.assertFalse(self.outbox.fits(2, 1000))
+        self.assertFalse(self.outbox.fits(3, 10))
+
+    def test_trimmed_entries_still_count(self) -> None:
+        """SM S18: acknowledgements go on"""
+        self.outbox.count()
+        self.send(1, 2, 3, 4)
+        self.outbox.trim(2, 1000)
+        self.assertEqual((self.outbox.unacknowledged, self.outbox.dropped), (4, 2))
+        self.outbox.acknowledged(3)
+        self.assertEqual((self.outbox.unacknowledged, self.outbox.dropped), (1, 0))
+        self.assertRaises(TooHigh, self.outbox.acknowledged, 5)
+
+    def test_what_is_left_is_taken_once(self) -> None:
+        self.outbox.count()
+        self.send(1, 2, rows=True)
+        self.outbox.acknowledged(1)
+        (left,) = self.outbox.take_unacknowledged()
+        self.assertEqual((left.row, left.at), (2, 12.5))
+        self.assertEqual(self.outbox.take_unacknowledged(), [])
+
+    def test_restored(self) -> None:
+        self.outbox.restore([Sent(None, 5, 1.0), Sent(message(6), None, 2.0)], 8)
+        self.assertEqual(self.outbox.missing_rows(), [5])
+        self.assertEqual(self.outbox.kept, 1)
+        self.outbox.acknowledged(8)
+        self.assertEqual(self.confirmed, [5])
+
+    @given(
+        st.integers(0, MODULUS - 1),
+        st.lists(st.one_of(st.just("send"), st.integers(0, 6), st.just("fit"), st.just("trim")), max_size=40),
+    )
+    def test_any_conversation(self, start: int, steps: list[Any]) -> None:
+        """SM: whatever is sent, acknowledged, left to the archive or trimmed, the count is right"""
+        self.setUp()
+        self.outbox.count(start)
+        sent = acked = 0
+        for step in steps:
+            if step == "send":
+                sent += 1
+                self.outbox.send(message(sent), sent if sent % 2 else None)
+            elif step == "fit":
+                self.outbox.fits(2, 1000)
+            elif step == "trim":
+                self.outbox.trim(3, 1000)
+            elif acked + step <= sent:
+                acked += step
+                self.outbox.acknowledged((start + acked) % MODULUS)
+            else:
+                self.assertFalse(self.outbox.can_acknowledge((start + acked + step) % MODULUS))
+            self.assertEqual(self.outbox.sent, (start + sent) % MODULUS)
+            self.assertEqual(self.outbox.unacknowledged, sent - acked)
+            in_memory = [entry.stanza for entry in self.outbox.queue or () if entry.stanza is not None]
+            self.assertEqual(self.outbox.kept, len(in_memory))
+            self.assertEqual(self.outbox.kept_bytes, sum(len(stanza.wire) for stanza in in_memory))
+        self.assertTrue(set(self.confirmed) <= set(range(1, acked + 1)))
