@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -76,6 +76,13 @@ class Session(Protocol):
         :param row: the sequence of the archived message that it delivers, where it is one.
         """
 
+    def forget(self, rows: Collection[int], ids: Collection[str]) -> None:
+        """Messages were erased: let go of what is kept of them for the client.
+
+        :param rows: their sequences in the archive.
+        :param ids: the ids that they have there; copies carry them.
+        """
+
     async def room(self) -> None:
         """Done when the client can take more; for whoever sends much at once, between its pieces."""
 
@@ -137,6 +144,9 @@ class Database(Protocol):
     async def write(self, name: str, function: Callable[..., T], /, *args: Any) -> T:
         """Run `function(cursor, *args)` in the next group; done when it is durable."""
         ...
+
+    async def scrub(self) -> None:
+        """After content was erased: leave no copy of it in the database's files."""
 
     def append(self, statement: Any, row: tuple[Any, ...], done: Completion | None = None) -> Any:
         """Put a row in the open group."""

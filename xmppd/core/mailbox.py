@@ -7,7 +7,7 @@ resumable session still owes holds the mark.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -172,6 +172,13 @@ class Mailbox:
             self.confirmed = {row for row in self.confirmed if row > last}
             self.read_until = max(self.read_until, last)
         self._advance()
+
+    def erase(self, rows: Collection[int]) -> None:
+        """Messages were erased: nobody is to get them any more."""
+        self.passing.difference_update(rows)
+        dropped = [row for _, row in self._held if row in rows]
+        self._held = [(stanza, row) for stanza, row in self._held if row not in rows]
+        self.confirm(row for row in dropped if row is not None)
 
     def gone(self, session: Session) -> None:
         """A session has ended: what it owed alone waits for another one."""

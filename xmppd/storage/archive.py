@@ -356,6 +356,18 @@ def redact(cursor: Cursor, account: int, seq: int, stanza: bytes) -> bool:
     return cursor.rowcount > 0
 
 
+def forget(cursor: Cursor, account: int, seq: int) -> bool:
+    """Delete a row that is no part of the history, delivered or not; its sequence is not used again.
+
+    :returns: False if there is no such row.
+    """
+    cursor.execute("DELETE FROM archive WHERE account = ? AND seq = ? AND history = 0", (account, seq))
+    deleted = cursor.rowcount > 0
+    if deleted:
+        _raise_floor(cursor, seq)
+    return deleted
+
+
 def erase(cursor: Cursor, account: int) -> int:
     """Delete a whole archive.
 
@@ -379,9 +391,13 @@ def erase_some(cursor: Cursor, account: int, limit: int = 1000) -> int:
 def _delete_up_to(cursor: Cursor, account: int, last: int) -> int:
     cursor.execute("DELETE FROM archive WHERE account = ? AND seq <= ?", (account, last))
     deleted = cursor.rowcount
+    _raise_floor(cursor, last)
+    return deleted
+
+
+def _raise_floor(cursor: Cursor, last: int) -> None:
     if last > int(meta.get(cursor, FLOOR) or 0):
         meta.put(cursor, FLOOR, str(last))
-    return deleted
 
 
 # Retention

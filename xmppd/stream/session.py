@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from xmppd.core.account import Account
@@ -80,6 +81,13 @@ class ClientSession:
         self.outbox.send(stanza, row)
         if self.smacks is not None:
             self.smacks.queued()
+
+    def forget(self, rows: Collection[int], ids: Collection[str]) -> None:
+        """Messages were erased: let go of what is kept of them for the client."""
+        if self.inactive is not None:
+            self.inactive.let_go()
+        erased = Stanza("message", {"type": "headline"}, to=self.jid, sender=self.account.jid)
+        self.outbox.forget(rows, [each.encode() for each in ids], erased)
 
     async def room(self) -> None:
         """Done when the client reads what was written to it, or is gone."""

@@ -1,0 +1,126 @@
+"""Messages that their author retracts (XEP-0424): a tombstone in both archives.
+
+The retraction itself stays, for clients that were away.  Nobody can retract what somebody else wrote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from xmppd.core import ns
+from xmppd.core.account import Account
+from xmppd.core.context import Ticket
+from xmppd.core.events import MessageArriving, MessageSending
+from xmppd.core.hooks import Stage
+from xmppd.core.jid import JID
+from xmppd.core.module import Module, Xep, on
+from xmppd.core.stanza import Stanza, escape_attribute
+from xmppd.modules.redaction import redact, wipe
+from xmppd.storage import archive as store
+from xmppd.storage.archive import TOMBSTONE, ArchiveRow
+from xmppd.storage.archive_book import arrived
+from xmppd.storage.statement import Cursor
+from xmppd.xml import delay, tree
+
+__all__ = ["Retraction"]
+
+_MARK: Final = ns.RETRACT.encode()
+
+#: How far back a retracted message may lie, counted in messages of its author in the same conversation.
+MOST_BACK: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Retracted:
+    """Which message is retracted.
+
+    :ivar peer: the other side of the conversation.
+    :ivar outgoing: whether the owner of the archive retracts.
+    :ivar id: what its author called the message.
+    :ivar by: the id of the retraction.
+    :ivar row: the sequence of the retraction.
+    :ivar in_room: whether the retraction says that the peer is an occupant of a room.
+    """
+
+    peer: JID
+    outgoing: bool
+    id: str
+    by: str
+    row: int
+    in_room: bool
+
+
+class Retraction(Module):
+    """Follows retractions that pass and are archived."""
+
+    name = "retraction"
+    xeps = (Xep("0424", "0.4.2", "Message Retraction"),)
+    features = (ns.RETRACT, ns.RETRACT_TOMBSTONE)
+    account_features = (ns.RETRACT, ns.RETRACT_TOMBSTONE)
+
+    @on(MessageSending, Stage.NOTIFY)
+    def sending(self, event: MessageSending) -> None:
+        """The owner of the archive retracts."""
+        stanza = event.stanza
+        if _MARK in stanza.inner and event.archived_as is not None and stanza.to is not None:
+            self._follow(event.account, stanza, stanza.to, event.archived_as, event.ticket, outgoing=True)
+
+    @on(MessageArriving, Stage.NOTIFY)
+    def arriving(self, event: MessageArriving) -> None:
+        """Somebody retracts what they have sent to the owner of the archive."""
+        stanza = event.stanza
+        if _MARK in stanza.inner and event.stanza_id is not None and stanza.sender is not None:
+            row = self.context.archive.row_of(event.account, event.stanza_id)
+            assert row is not None
+            self._follow(event.account, stanza, stanza.sender, row, event.ticket, outgoing=False)
+
+    def _follow(
+        self, account: Account, stanza: Stanza, peer: JID, row: int, ticket: Ticket, *, outgoing: bool
+    ) -> None:
+        retract = tree.child(stanza, ns.RETRACT, "retract")
+        wanted = "" if retract is None else retract.attributes.get("id", "")
+        # Clients find the message that a tombstone belongs to by the id of the retraction: it must have one.
+        if wanted and stanza.id:
+            in_room = stanza.has(ns.MUC_USER, "x")
+            ticket.hold()
+            retracted = _Retracted(peer, outgoing, wanted, stanza.id, row, in_room)
+            self.context.spawn(self._retract(account, retracted, ticket))
+
+    async def _retract(self, account: Account, wanted: _Retracted, ticket: Ticket) -> None:
+        database = self.context.database
+        try:
+            found = await database.read("retracted message", _find, account.id, wanted)
+            if found is not None and await database.write("retract", redact, found, _child(wanted)):
+                wipe(self.context, account, [found.seq])
+        except Exception as problem:
+            ticket.failed(problem)
+            raise
+        ticket.committed()
+
+
+def _find(cursor: Cursor, account: int, wanted: _Retracted) -> ArchiveRow | None:
+    """The newest message of that name, of the same author, before the retraction."""
+    fragment = f" id='{escape_attribute(wanted.id)}'".encode()
+    rows = store.containing(
+        cursor, account, wanted.peer.bare.text, fragment, outgoing=wanted.outgoing, limit=MOST_BACK
+    )
+    for row in rows:
+        if row.seq < wanted.row:
+            message = arrived(row.stanza)
+            if message.id == wanted.id and _is_same_author(row, message, wanted):
+                return row if row.kind < TOMBSTONE else None
+    return None
+
+
+def _is_same_author(row: ArchiveRow, message: Stanza, wanted: _Retracted) -> bool:
+    """Whether who sent the message retracts it: in a room, occupants share a bare JID."""
+    in_room = wanted.in_room or message.has(ns.MUC_USER, "x")
+    return wanted.outgoing or not in_room or row.resource == wanted.peer.resource
+
+
+def _child(wanted: _Retracted) -> tuple[str, str, bytes]:
+    """What says that there was a message: since when it is gone, and by which retraction."""
+    stamp, by = delay.stamp(wanted.row), escape_attribute(wanted.by)
+    text = f"<retracted xmlns='{ns.RETRACT}' stamp='{stamp}' id='{by}'/>"
+    return ns.RETRACT, "retracted", text.encode()
