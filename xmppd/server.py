@@ -27,6 +27,7 @@ from xmppd.hibernation import Hibernation
 from xmppd.host import Host
 from xmppd.modules import all_modules
 from xmppd.operator import ServerOperator
+from xmppd.pressure import Pressure
 from xmppd.routing.registry import LocalRegistry
 from xmppd.routing.router import LocalRouter
 from xmppd.sessions import Keeper
@@ -207,6 +208,7 @@ class Server:
     async def start(self) -> None:
         """Open the database, read the accounts, start the modules of every domain."""
         await self.database.open()
+        self.database.observe(Pressure(self.services.streams))
         await self.archive.open()
         await self.accounts.load()
         for name, settings in self.config.domains.items():

@@ -148,6 +148,9 @@ class Database(Protocol):
     async def scrub(self) -> None:
         """After content was erased: leave no copy of it in the database's files."""
 
+    def observe(self, observer: Any) -> None:
+        """Tell this observer of faults and of a full queue (`xmppd.storage.writer.Observer`)."""
+
     def append(self, statement: Any, row: tuple[Any, ...], done: Completion | None = None) -> Any:
         """Put a row in the open group."""
 
@@ -214,6 +217,18 @@ class Archive(Protocol):
     def ids_of(self, account: Account, rows: Iterable[int]) -> list[str]:
         """The ids of many rows."""
         ...
+
+    @property
+    def faulted(self) -> bool:
+        """Whether rows wait in memory because the database cannot store them."""
+        ...
+
+    def withdraw(self, account: Account, row: int) -> bool:
+        """Take back a row that waits since a fault; false if it is too late for that."""
+        ...
+
+    def forget_waiting(self) -> None:
+        """The fault is over: rows can no longer be withdrawn."""
 
     def mark(self, account: Account, stanza: Stanza, row: int) -> Stanza:
         """The message with the id that the owner's archive gave it."""

@@ -62,6 +62,11 @@ class Hooks:
                 return True
         return False
 
+    def run_after(self, event: object, stage: Stage) -> bool:
+        """Go on with an event that was settled in a stage: call the handlers of the later stages."""
+        later = [handler for known, _, handler in self._handlers.get(type(event), ()) if known > stage]
+        return any(handler(event) for handler in later)
+
     def describe(self, event: type) -> list[str]:
         """The chain of an event, for people and for the test that prints it."""
         return [f"{stage.name} {handler.__qualname__}" for stage, _, handler in self._handlers.get(event, [])]

@@ -11,6 +11,7 @@ from xmppd.storage import archive
 from xmppd.storage.archive_ids import ArchiveIds, load_key
 from xmppd.storage.database import Database
 from xmppd.storage.sequence import Sequence
+from xmppd.storage.statement import Unit
 from xmppd.xml import tree
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class ArchiveBook:
     def __init__(self, database: Database, now: Callable[[], float]) -> None:
         self._database = database
         self._sequence = Sequence(now)
+        #: Rows stored since a fault began, by owner and sequence; the database bounds how many wait.
+        self._waiting: dict[tuple[int, int], tuple[Unit, Ticket]] = {}
         self._ids: ArchiveIds
 
     async def open(self) -> None:
@@ -71,8 +74,30 @@ class ArchiveBook:
             int(stanza.message_type == "groupchat"),
             stanza.standing_alone(),
         )
-        self._database.append(archive.APPEND, row, ticket)
+        unit = self._database.append(archive.APPEND, row, ticket)
+        if self._database.faulted:
+            self._waiting[account.id, seq] = (unit, ticket)
         return seq
+
+    # -- while nothing can be stored
+
+    @property
+    def faulted(self) -> bool:
+        """Whether rows wait in memory because the database cannot store them."""
+        return self._database.faulted
+
+    def withdraw(self, account: Account, row: int) -> bool:
+        """Take back a row that waits since a fault; whoever waited for it need not any more."""
+        assert account.id is not None
+        unit, ticket = self._waiting.pop((account.id, row), (None, None))
+        if unit is None or ticket is None or not unit.withdraw():
+            return False
+        ticket.committed()
+        return True
+
+    def forget_waiting(self) -> None:
+        """The fault is over: rows can no longer be withdrawn."""
+        self._waiting.clear()
 
     def id_of(self, account: Account, row: int) -> str:
         """The id of a row for everyone to see (XEP-0359)."""

@@ -23,7 +23,7 @@ from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.stanza import Stanza
 from xmppd.stream import wire
 from xmppd.stream.addressing import address, check_iq
-from xmppd.stream.inbox import PACE, Inbox
+from xmppd.stream.inbox import PACE, STORE, Inbox
 from xmppd.stream.outbox import Outbox
 from xmppd.stream.services import Served, Services
 from xmppd.stream.session import ClientSession, detached
@@ -224,6 +224,15 @@ class ClientStream(Protocol):
         else:
             self._resting = None
             self._inbox.resume(PACE)
+
+    def hold_reading(self) -> None:
+        """The database cannot keep up."""
+        if self.session is not None:
+            self._inbox.pause(STORE)
+
+    def go_on_reading(self) -> None:
+        """The database has caught up."""
+        self._inbox.resume(STORE)
 
     # -- for the inbox
 

@@ -18,12 +18,14 @@ from xmppd.core.errors import StreamError
 from xmppd.xml.parser import Item, Limits
 from xmppd.xml.reader import StreamReader
 
-__all__ = ["HANDLER", "PACE", "Inbox", "Receiver"]
+__all__ = ["HANDLER", "PACE", "STORE", "Inbox", "Receiver"]
 
 #: Why the transport does not read: a handler waits, or the others come first;
 HANDLER: Final = 1
 #: the client has sent too much lately.
 PACE: Final = 2
+#: the database cannot keep up.
+STORE: Final = 4
 
 #: Items of one stream that are handled in one turn of the reactor, so that the others get theirs.
 SLICE: Final = 32

@@ -1,0 +1,41 @@
+"""When more waits for the disk than should, nobody is read from until it has drained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twisted.logger import Logger
+
+from xmppd.stream.c2s import ClientStream
+
+__all__ = ["Pressure"]
+
+_log = Logger()
+
+
+class Pressure:
+    """Pauses and resumes the streams (see `xmppd.storage.writer.Observer`).
+
+    :param streams: the open connections.
+    """
+
+    def __init__(self, streams: Iterable[ClientStream]) -> None:
+        self._streams = streams
+
+    def on_fault(self, error: BaseException) -> None:
+        """Said once by the writer itself; nothing to pause yet."""
+
+    def on_healthy(self) -> None:
+        """Nothing was paused for that."""
+
+    def on_full(self) -> None:
+        """Read from nobody who is logged in."""
+        _log.warn("the database cannot keep up: clients are not read from until it has")
+        for stream in self._streams:
+            stream.hold_reading()
+
+    def on_drained(self) -> None:
+        """Read again."""
+        _log.info("the database has caught up: clients are read from again")
+        for stream in self._streams:
+            stream.go_on_reading()
