@@ -1,4 +1,4 @@
-"""@xmpp/client, with plain IQs for the archive. It logs in by SASL2, binds by Bind 2 and comes back by FAST."""
+"""@xmpp/client, with plain IQs for the archive. It logs in by SASL2, binds by Bind 2, returns by FAST."""
 
 from tests.interop.case import ClientTests, InteropCase
 
