@@ -81,6 +81,7 @@ class _Transport(StringTransport):
         super().__init__()
         self.aborted = False
         self.paused = False
+        self.tls = False
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Nothing to keep alive."""
@@ -95,6 +96,10 @@ class _Transport(StringTransport):
     def resumeProducing(self) -> None:
         """The server reads again."""
         self.paused = False
+
+    def startTLS(self, contexts: Any, normal: bool = True) -> None:
+        """The handshake has begun."""
+        self.tls = True
 
     def abortConnection(self) -> None:
         """The server has cut the connection."""
@@ -158,9 +163,12 @@ class InProcessServer:
         """Make an account."""
         self.wait_for(self.server.accounts.create(JID.parse(jid), password))
 
-    def connect(self) -> Client:
-        """A connection that has TLS already and has not sent anything."""
-        return Client(self)
+    def connect(self, *, tls: bool = True) -> Client:
+        """A connection that has not sent anything yet.
+
+        :param tls: whether it has begun with TLS.
+        """
+        return Client(self, tls=tls)
 
     def login(self, jid: str, password: str = "secret", *, presence: bool = True) -> Client:  # noqa: S107
         """A client that is logged in and bound, available unless told otherwise."""
@@ -183,13 +191,22 @@ class InProcessServer:
 class Client:
     """A scripted client: text in, text out."""
 
-    def __init__(self, world: InProcessServer) -> None:
+    def __init__(self, world: InProcessServer, *, tls: bool = True) -> None:
         self.world = world
         self.transport = _Transport()
-        self.stream = ClientStream(world.server.services, FEATURES, direct=True)
+        self.stream = ClientStream(world.server.services, FEATURES, direct=tls)
         self.stream.makeConnection(self.transport)
-        self.stream.handshakeCompleted()
+        if tls:
+            self.stream.handshakeCompleted()
         self.jid = ""
+
+    def start_tls(self, domain: str = "localhost") -> None:
+        """Open a stream and begin TLS on it."""
+        self.open(domain)
+        self.ask(f"<starttls xmlns='{ns.TLS}'/>")
+        if not self.transport.tls:
+            raise AssertionError("the server has not begun TLS")
+        self.stream.handshakeCompleted()
 
     def send(self, text: str | bytes) -> None:
         """Send bytes, and let what is due now happen."""
