@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from tests.dialogues.case import ServerCase
 from xmppd.core import ns
-from xmppd.testing import Client
+from xmppd.testing import Client, InProcessServer
 
 HEADER = f"<stream:stream to='localhost' version='1.0' xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAMS}'>"
 OUR_HEADER = re.compile(
@@ -159,19 +160,15 @@ class HeaderTests(StreamCase):
 
     def test_another_host_after_the_login(self) -> None:
         """CVE-2018-10847: the domain is fixed by the first header"""
-        self.world = type(self.world)(config=self.two_domains())
+        self.world.stop()
+        config = self.world.config
+        domains = {**config.domains, "example.org": config.domains["localhost"]}
+        self.world = InProcessServer(config=replace(config, domains=domains))
         self.addCleanup(self.world.stop)
-        self.world.add_user("alice@localhost")
         client = self.world.connect()
         client.open()
         self.assertIn("<success ", client.ask(plain()))
         self.assert_error(client, self.header(to="example.org"), "host-unknown")
-
-    def two_domains(self):  # type: ignore[no-untyped-def]
-        from dataclasses import replace  # noqa: PLC0415
-
-        config = self.world.config
-        return replace(config, domains={**config.domains, "example.org": config.domains["localhost"]})
 
     def test_from_somebody_else(self) -> None:
         """4.9.3.9: whoever has logged in is nobody else"""
