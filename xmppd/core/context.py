@@ -191,6 +191,11 @@ class Host(Protocol):
 class Archive(Protocol):
     """The archives of all accounts: one row a message and owner, in order of reception."""
 
+    @property
+    def latest(self) -> int:
+        """The greatest sequence in use."""
+        ...
+
     def store(
         self,
         account: Account,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 from xmppd.core import ns
 from xmppd.core.account import Account
-from xmppd.core.context import Context
+from xmppd.core.context import Context, Host
 from xmppd.core.errors import StanzaError
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq
 from xmppd.core.stanza import escape_attribute
@@ -14,7 +16,34 @@ from xmppd.core.visibility import may_see_presence
 from xmppd.xml import forms, tree
 from xmppd.xml.wokkel import DiscoFeature, DiscoIdentity, DiscoInfo
 
-__all__ = ["Disco"]
+__all__ = ["About", "AccountNodes", "Disco", "disco_of"]
+
+
+@dataclass(frozen=True)
+class About:
+    """What a node is."""
+
+    category: str
+    kind: str
+    name: str | None
+    features: tuple[str, ...]
+
+
+class AccountNodes(Protocol):
+    """Who knows nodes of accounts; None stands for one that is not known, or not for that asker."""
+
+    def info(self, account: Account, request: IqRequest, node: str) -> About | None:
+        """What a node is."""
+        ...
+
+    def items(self, account: Account, request: IqRequest, node: str) -> Iterable[tuple[str, str]] | None:
+        """The nodes below a node, with their names."""
+        ...
+
+
+def disco_of(host: Host) -> Disco | None:
+    """Who answers for a domain."""
+    return cast("Disco | None", host.modules.get("disco"))
 
 
 class Disco(Module):
@@ -23,6 +52,7 @@ class Disco(Module):
     What the modules declare is gathered at the first request and kept.
 
     :ivar aliases: nodes at which the domain answers disco#info as it does without (XEP-0115).
+    :ivar account_nodes: who knows nodes of accounts.
     """
 
     name = "disco"
@@ -36,6 +66,7 @@ class Disco(Module):
     def __init__(self, context: Context, options: Any) -> None:
         super().__init__(context, options)
         self.aliases: set[str] = set()
+        self.account_nodes: list[AccountNodes] = []
         self._domain_info: Any = None
         self._domain_items = b""
         self._account_info: dict[str, bytes] = {}
@@ -82,6 +113,8 @@ class Disco(Module):
     async def account_info(self, request: IqRequest) -> Payload:
         """What an account is, and what the server does for it."""
         account = await self._account(request)
+        if _node(request):
+            return ns.DISCO_INFO, "query", self._node_info(account, request)
         kind = "anonymous" if account.is_guest else "registered"
         if kind not in self._account_info:
             info = _info("account", kind, self._all("account_features"))
@@ -92,6 +125,8 @@ class Disco(Module):
     async def account_items(self, request: IqRequest) -> Payload:
         """The available resources of an account."""
         account = await self._account(request)
+        if _node(request):
+            return ns.DISCO_ITEMS, "query", self._node_items(account, request)
         available = [(session.jid.text, "") for session in account.sessions if session.available]
         return ns.DISCO_ITEMS, "query", _items(available)
 
@@ -107,9 +142,33 @@ class Disco(Module):
         assert account is not None
         if not await may_see_presence(self.context.host, account, request.sender):
             raise StanzaError("service-unavailable")
-        if _node(request):
-            raise StanzaError("item-not-found")
         return account
+
+    def _node_info(self, account: Account, request: IqRequest) -> bytes:
+        """What is at a node of an account.
+
+        :raises StanzaError: ``item-not-found``.
+        """
+        node = _node(request)
+        for nodes in self.account_nodes:
+            about = nodes.info(account, request, node)
+            if about is not None:
+                info = _info(about.category, about.kind, set(about.features), about.name)
+                info.nodeIdentifier = node
+                return tree.write(info.toElement())
+        raise StanzaError("item-not-found")
+
+    def _node_items(self, account: Account, request: IqRequest) -> bytes:
+        """What is below a node of an account: other nodes of it.
+
+        :raises StanzaError: ``item-not-found``.
+        """
+        node = _node(request)
+        for nodes in self.account_nodes:
+            below = nodes.items(account, request, node)
+            if below is not None:
+                return _nodes(account, node, below)
+        raise StanzaError("item-not-found")
 
 
 def _node(request: IqRequest) -> str:
@@ -120,9 +179,9 @@ def _node(request: IqRequest) -> str:
     return node
 
 
-def _info(category: str, kind: str, features: set[str]) -> Any:
+def _info(category: str, kind: str, features: set[str], name: str | None = None) -> Any:
     info = DiscoInfo()
-    info.append(DiscoIdentity(category, kind))
+    info.append(DiscoIdentity(category, kind, name))
     for feature in sorted(features):
         info.append(DiscoFeature(feature))
     return info
@@ -132,6 +191,15 @@ def _items(items: list[tuple[str, str]]) -> bytes:
     """Items by address and name.  Not by wokkel: it takes Twisted's addresses, which know less Unicode."""
     text = "".join(_item(address, name) for address, name in items)
     return f"<query xmlns='{ns.DISCO_ITEMS}'>{text}</query>".encode()
+
+
+def _nodes(account: Account, node: str, below: Iterable[tuple[str, str]]) -> bytes:
+    """Nodes of an account by node and name."""
+    items = "".join(
+        f"<item jid='{account.jid.xml}' node='{escape_attribute(each)}' name='{escape_attribute(name)}'/>"
+        for each, name in below
+    )
+    return f"<query xmlns='{ns.DISCO_ITEMS}' node='{escape_attribute(node)}'>{items}</query>".encode()
 
 
 def _item(address: str, name: str) -> str:

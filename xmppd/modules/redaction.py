@@ -77,7 +77,7 @@ async def erase(
     :returns: how many were erased.
     """
     erased, after = 0, scope.start
-    end = scope.end if scope.end is not None else int(context.now() * 1_000_000)
+    end = context.archive.latest if scope.end is None else scope.end
     while True:
         last, rows = await context.database.write(
             "erase messages", _erase_some, account.id, scope.peer, after, end
