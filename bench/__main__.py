@@ -15,9 +15,7 @@ from bench import machine
 from bench.command_line import PROBLEMS, add_options, measure, stop_on_sigterm
 from bench.plan import OURS, choose
 from bench.servers import SERVERS
-from bench.tables import HOW_TO_READ, own_figures
-
-QUICK_SAYS = "Small numbers for a second each: this shows that everything works, and nothing else."
+from bench.tables import explanation, own_figures
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,8 +36,7 @@ def main() -> int:
     except PROBLEMS as error:
         print(error, file=sys.stderr)
         return 1
-    explanation = QUICK_SAYS if options.quick else HOW_TO_READ
-    print(own_figures(results), machine.sentence(results.about), explanation, sep="\n\n")
+    print(own_figures(results), machine.sentence(results.about), explanation(results), sep="\n\n")
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0

@@ -49,6 +49,7 @@ def measure(
     """
     with tempfile.TemporaryDirectory(prefix="xmppd-bench-", dir=options.folder) as folder:
         about = machine.describe(" ".join([command, *sys.argv[1:]]), Path(folder))
+        about["quick"] = options.quick
         results = Results(about, file=options.out)
         results.begin()
         campaign = Campaign(Path(folder), _conditions(options), lambda line: print(line, file=sys.stderr))

@@ -19,7 +19,7 @@ from bench.packages import install
 from bench.plan import CASES, OURS, TARGETS, Case, UnknownCaseError, choose, rivals
 from bench.results import Results, read
 from bench.servers import SERVERS
-from bench.tables import HOW_TO_READ, all_figures, target_figures
+from bench.tables import all_figures, explanation, target_figures
 
 README = Path(__file__).resolve().parent / "README.md"
 BEGIN, END = "<!-- newest comparison -->", "<!-- end of it -->"
@@ -66,7 +66,7 @@ def report(results: Results) -> str:
     """All tables, in Markdown."""
     versions = "\n".join(f"- {name}: {version}" for name, version in results.versions().items())
     parts = [target_figures(results, OURS), machine.sentence(results.about), versions, all_figures(results)]
-    return "\n\n".join([*parts, HOW_TO_READ])
+    return "\n\n".join([*parts, explanation(results)])
 
 
 def write(text: str, path: Path = README) -> None:
@@ -89,7 +89,7 @@ def main() -> int:
         return 1
     text = report(results)
     print(text)
-    if options.write:
+    if options.write and not results.about["quick"]:
         write(text)
     for failure in failures:
         print(failure, file=sys.stderr)

@@ -106,7 +106,7 @@ class Rows(threading.Thread):
 
     def _written(self, number: int) -> None:
         self._waiting -= number
-        if self._stopped and self._waiting < MANY_ROWS // 2:
+        if self._stopped and self._waiting <= MANY_ROWS // 2:
             stopped, self._stopped = self._stopped, []
             for transport in stopped:
                 transport.resumeProducing()

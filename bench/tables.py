@@ -7,16 +7,23 @@ from collections.abc import Iterable, Sequence
 from bench.plan import CASES, TARGETS, Target
 from bench.results import Results
 
-__all__ = ["all_figures", "figure", "own_figures", "target_figures"]
+__all__ = ["all_figures", "explanation", "figure", "own_figures", "table", "target_figures"]
 
 _TITLES = {case.name: case.title for case in CASES}
 _ORDER = {case.name: place for place, case in enumerate(CASES)}
+
+QUICK_SAYS = "Small numbers for a second each: this shows that everything works, and nothing else."
 
 HOW_TO_READ = """\
 CPU is the server's own time, user and system with all its threads, divided by the units of work done: it
 holds on a busy machine, units/s and latencies do not. Latency is from sending until the last receiver has it.
 KiB a client: resident memory of the server with all clients logged in over TLS, available and at rest for ten
 seconds, less what it had warm and without clients, divided by their number."""
+
+
+def explanation(results: Results) -> str:
+    """What to say below a table."""
+    return QUICK_SAYS if results.about["quick"] else HOW_TO_READ
 
 
 def figure(value: float | None) -> str:

@@ -142,7 +142,8 @@ class Ejabberd(Server):
         terms.write_text("".join(rows))
         log = ["-mnesia", "dump_log_write_threshold", "100000"]
         program = ["-eval", LOAD_ROSTERS.format(terms=terms)]
-        subprocess.run(["erl", "-noshell", *self._mnesia(), *log, *program], check=True, timeout=120)
+        erl = ["erl", "-noshell", *self._mnesia(), *log, *program]
+        subprocess.run(erl, check=True, timeout=120, stdout=subprocess.DEVNULL)
 
     def _mnesia(self) -> list[str]:
         return ["-mnesia", "dir", f'"{self.data}"']
