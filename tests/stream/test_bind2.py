@@ -326,6 +326,29 @@ class DescriptionTests(Sasl2Case):
         self.world.settle()
         self.assertTrue(self.client.take().startswith("<success"))
 
+    def test_question_that_was_pipelined_waits_for_what_stands_before_it(self) -> None:
+        go_on = self.held_back()
+        self.client = self.opened()
+        request = authenticate("PLAIN", plain("alice"), bind(ENABLE))
+        self.client.send(f"{request}<presence/><r xmlns='{ns.SM}'/>")
+        self.world.settle()
+        go_on()
+        self.world.settle()
+        self.assertTrue(self.client.take().endswith(f"<a xmlns='{ns.SM}' h='1'/>"))
+
+    def test_what_waits_is_bounded(self) -> None:
+        """limits.write_buffer_bytes"""
+        self.start("limits.write_buffer_bytes=2048")
+        for name in ("alice", "bob"):
+            self.world.add_user(f"{name}@localhost")
+        self.bob = self.login("bob/desk")
+        self.held_back()
+        jid = self.begin()
+        self.client.transport.producer.resumeProducing()
+        for _ in range(3):
+            self.tell(self.bob, f"<message to='{jid}'><body>{'x' * 1000}</body></message>")
+        self.assertTrue(self.client.transport.aborted)
+
     def test_connection_that_is_lost_meanwhile(self) -> None:
         """What came for the session waits for the next one."""
         go_on = self.held_back()
@@ -389,6 +412,7 @@ class OfflineTests(Sasl2Case):
 
     def test_what_another_session_still_owed_is_sent(self) -> None:
         """It is newer than the archive that the client has fetched."""
+        self.message("0")
         self.enter("alice", bind())
         self.client.ask("<presence><priority>0</priority></presence>")
         other = self.login("alice/other", presence="5")

@@ -281,6 +281,17 @@ class StreamManagementTests(ClientStateCase):
         _, answer = self.reconnect("alice", self.token, 0)
         self.assertEqual([attribute(one, "id") for one in answer if one.startswith("<message")], ["2"])
 
+    def test_what_no_archive_has_goes_to_another_session(self) -> None:
+        """SM S9"""
+        tablet = self.login("alice/tablet")
+        self.tell(self.alice, INACTIVE_NONZA)
+        self.from_bob("message:1:<x xmlns='x'/><no-store xmlns='urn:xmpp:hints'/>")
+        tablet.take()
+        self.alice.cut()
+        self.world.advance(601)
+        self.world.settle()
+        self.assertIn("<message ", tablet.take())
+
     def test_what_was_held_when_the_session_dies_is_dealt_with(self) -> None:
         """SM S9: a message waits for the next session, presence is dropped."""
         self.tell(self.alice, INACTIVE_NONZA)
