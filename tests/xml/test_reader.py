@@ -455,11 +455,8 @@ class RestTests(unittest.TestCase):
         self.assertIsNone(seen())
 
     def test_parsers_are_thrown_away_when_worn(self) -> None:
-        once = parser.XMLParser(standard_header(), limits=Limits())
-        once.feed(MESSAGE, [])
-        fresh = next(size for size in range(100_000) if not once.is_worn(size))
-        by_bytes = ParserPool(Limits(), wear=fresh + 4 * len(MESSAGE))
-        by_names = ParserPool(Limits(), wear=50 << 10)
+        by_bytes = ParserPool(Limits(), wear=5 * len(MESSAGE))
+        by_names = ParserPool(Limits(), names=50)
         for pool, data in (
             (by_bytes, [MESSAGE] * 20),
             (by_names, [b"<iq><a%d/></iq>" % number for number in range(200)]),
@@ -566,6 +563,7 @@ class WholeTagsTests(unittest.TestCase):
             def __init__(self, header: Header | None = None, *, limits: Limits) -> None:
                 super().__init__(header, limits=limits)
                 self._expat = Watched(self._expat)
+                self._parse = self._expat.Parse
 
         pool = ParserPool(Limits())
         tested = StreamReader(Limits())
@@ -581,7 +579,7 @@ class WholeTagsTests(unittest.TestCase):
 class PoolTests(unittest.TestCase):
     @given(st.lists(streams(), min_size=2, max_size=4), chunkings())
     def test_streams_do_not_mix(self, several: list[Stream], random: Random) -> None:
-        pool = ParserPool(Limits(), keep=2, wear=60 << 10)
+        pool = ParserPool(Limits(), keep=2, names=60)
         todo = [(StreamReader(Limits()), stream, chunks(stream.data, random), []) for stream in several]
         while busy := [one for one in todo if one[2]]:
             stream, _, waiting, items = random.choice(busy)

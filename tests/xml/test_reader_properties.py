@@ -23,7 +23,7 @@ from xmppd.xml.parser import Header, Item, Limits, Nonza
 from xmppd.xml.reader import ParserPool, StreamReader
 
 LIMITS = Limits()
-POOL = ParserPool(LIMITS, wear=50_000)
+POOL = ParserPool(LIMITS, wear=20_000, names=100)
 
 
 def drain(reader: StreamReader) -> list[Item]:

@@ -23,6 +23,7 @@ SEPARATOR = "\x01"
 _FORBIDDEN = "\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
 _forbidden = re.compile(f"[{_FORBIDDEN}]")
 _unsafe_in_attribute = re.compile(f"[&<>'\"\t\n\r{_FORBIDDEN}]").search
+_END_TAGS = {kind: f"</{kind}>".encode() for kind in ("message", "presence", "iq")}
 _unsafe_in_text = re.compile(f"[&<>\r{_FORBIDDEN}]").search
 _TEXT_ESCAPES = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
 _ATTRIBUTE_ESCAPES = {
@@ -51,11 +52,11 @@ def escape_text(value: str) -> str:
     return _forbidden.sub("\ufffd", value).translate(_TEXT_ESCAPES)
 
 
-def _written_attribute(number: int, name: str, value: str) -> str:
-    if SEPARATOR not in name:
-        return f" {name}='{escape_attribute(value)}'"
+def _with_prefix(before: str, name: str, value: str) -> str:
+    """An attribute with a namespace, under a prefix that no attribute `before` has."""
     namespace, _, local = name.partition(SEPARATOR)
-    return f" xmlns:n{number}='{escape_attribute(namespace)}' n{number}:{local}='{escape_attribute(value)}'"
+    prefix = f"n{before.count(' xmlns:n')}"
+    return f" xmlns:{prefix}='{escape_attribute(namespace)}' {prefix}:{local}='{value}'"
 
 
 class Stanza:
@@ -170,16 +171,18 @@ class Stanza:
             text += f" from='{self.sender.xml}'"
         if to is not None:
             text += f" to='{to.xml}'"
-        for number, (name, value) in enumerate(self.attrs.items()):
-            text += _written_attribute(number, name, value)
+        for name, value in self.attrs.items():
+            # This runs for every delivery: most values are ready as they are.
+            ready = escape_attribute(value) if _unsafe_in_attribute(value) else value
+            text += f" {name}='{ready}'" if SEPARATOR not in name else _with_prefix(text, name, ready)
         return text
 
     def render(self, *, to: JID | None) -> bytes:
         """The bytes of the stanza on a stream of its content namespace, addressed to `to`."""
-        start = self.start_tag(to).encode()
+        start = self.start_tag(to)
         if not self.inner:
-            return start + b"/>"
-        return b"%b>%b</%b>" % (start, self.inner, self.kind.encode())
+            return f"{start}/>".encode()
+        return b"".join((f"{start}>".encode(), self.inner, _END_TAGS[self.kind]))
 
     @property
     def wire(self) -> bytes:

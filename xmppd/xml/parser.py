@@ -181,6 +181,8 @@ class XMLParser:
     :param limits: bounds of one top-level element.
     :ivar header: the stream's header, once there is one.
     :ivar at_rest: whether it stands between two top-level elements.
+    :ivar fed: how many bytes it has parsed, but for those of an element that is not finished.
+    :ivar names: the names that it has met, each of which expat remembers.
     :ivar ended: whether the stream has ended; what follows its end tag does not count.
     """
 
@@ -189,12 +191,13 @@ class XMLParser:
         self.at_rest = False
         self.ended = False
         self._limits, self._stanza_bytes = limits, limits.stanza_bytes
-        #: The bytes from `_base` on: those of the open element, nothing while there is none.
+        #: The bytes from `fed` on: those of the open element, nothing while there is none.
         self._buffer = bytearray()
-        self._base = 0
+        self.fed = 0
         self._noted: list[_Noted] = []
         self._expat = parser = expat.ParserCreate("UTF-8", SEPARATOR)
         parser.namespace_prefixes = True
+        self._parse, self.names = parser.Parse, parser.intern
         if hasattr(parser, "SetReparseDeferralEnabled"):
             parser.SetReparseDeferralEnabled(False)
         if header is None:
@@ -202,17 +205,13 @@ class XMLParser:
         else:
             prologue = header.xml()
             parser.Parse(prologue)
-            self._base = len(prologue)
+            self.fed = len(prologue)
             self._begin(header)
 
     @property
     def open_bytes(self) -> int:
         """How many bytes of an unfinished top-level element it has."""
         return len(self._buffer)
-
-    def is_worn(self, most: int) -> bool:
-        """Whether it has read so many bytes; a name that it meets and remembers for ever counts as a KiB."""
-        return self._base + 1024 * len(self._expat.intern) > most
 
     def drain(self) -> bytes:
         """Take out the bytes of the unfinished element; then the parser is of no more use."""
@@ -240,7 +239,7 @@ class XMLParser:
             self._buffer += data
             buffer = self._buffer
         try:
-            self._expat.Parse(data)
+            self._parse(data)
         except expat.ExpatError as error:
             problem = _stream_error(error)
         except StreamError as error:
@@ -249,7 +248,7 @@ class XMLParser:
         position = self._cut(buffer, position, items)
         if position == len(buffer) and problem is None:
             self.at_rest = True
-            self._base += position
+            self.fed += position
             if self._buffer:
                 self._buffer = bytearray()
         elif not self.ended:
@@ -308,7 +307,7 @@ class XMLParser:
 
     def _cut(self, buffer: bytes | bytearray, position: int, items: list[Item]) -> int:
         """Cut what has been noted out of the buffer, from `position` on; return how far that goes."""
-        base = self._base
+        base = self.fed
         for noted in self._noted:
             start = noted[2] - base
             if start != position:
@@ -335,17 +334,17 @@ class XMLParser:
             rest = buffer[position:].lstrip(WHITESPACE)
             if rest and (problem is None or not rest.startswith(b"<")):
                 raise StreamError("bad-format", "Text between stanzas")
-            opened = self._base + len(buffer)
+            opened = self.fed + len(buffer)
         else:
-            _check_gap(buffer, position, opened - self._base)
-        start = opened - self._base
+            _check_gap(buffer, position, opened - self.fed)
+        start = opened - self.fed
         if problem is not None:
             raise StreamError(*problem)
         if buffer is self._buffer:
             del self._buffer[:start]
         else:
             self._buffer = bytearray(buffer[start:])
-        self._base = opened
+        self.fed = opened
         if len(self._buffer) > self._stanza_bytes:
             raise beyond("stanza_bytes", self._limits)
 
@@ -354,7 +353,7 @@ class XMLParser:
         if kind is None:
             return self._foreign(buffer, start, end, noted)
         attrs = noted[1]
-        first = noted[3] - self._base
+        first = noted[3] - self.fed
         if buffer.find(b"xml", start, first) >= 0:
             if buffer.find(b"xmlns:", start, first) >= 0:
                 return self._foreign(buffer, start, end, noted)
@@ -373,12 +372,15 @@ class XMLParser:
 
         Text between children means nothing and is left out.  None where a child needs its surroundings.
         """
-        base, known = self._base, self._names
+        base, known = self.fed, self._names
         children: list[Child] = []
         pieces: list[bytes | bytearray] = []
-        piece = gone = following = noted[_FIRST_CHILD]
-        for at in range(_FIRST_CHILD, len(noted) - 1, 3):
-            opened, child, end, following = noted[at], known[noted[at + 1]], noted[at + 2], noted[at + 3]
+        at, last = _FIRST_CHILD, len(noted) - 1
+        piece = gone = following = noted[at]
+        while at < last:
+            opened, child, end = following, known[noted[at + 1]], noted[at + 2]
+            at += 3
+            following = noted[at]
             if child is None:
                 return None
             # Where an empty tag is the last thing before `following`, expat has said so.  Else there is an
@@ -386,7 +388,12 @@ class XMLParser:
             if end != following and buffer[end - base] == _OPENING:
                 end = buffer.index(b">", end - base) + base + 1
             namespace, local = child
-            if namespace == _CLIENT and _declares(buffer, opened - base, local):
+            # Where there is more than its name in the tag, it may declare a namespace.
+            if (
+                namespace == _CLIENT
+                and buffer[opened - base + len(local) + 1] != _CLOSING
+                and _declares_namespace(buffer, opened - base)
+            ):
                 return None
             children.append((namespace, local, opened - gone, end - gone))
             if end != following:
@@ -434,23 +441,25 @@ def _watch(
             element = [name, attrs, parser.CurrentByteIndex]
             elements = attributes = 0
         elements += 1
-        attributes += len(attrs)
         if elements > most_elements:
             raise beyond("elements", limits)
-        if attributes > most_attributes:
-            raise beyond("attributes", limits)
+        if attrs:
+            attributes += len(attrs)
+            if attributes > most_attributes:
+                raise beyond("attributes", limits)
         if depth > deepest:
             raise beyond("depth", limits)
 
     def end(_name: str) -> None:
-        nonlocal depth, element
+        nonlocal depth
         depth -= 1
-        if depth < 2:
-            if depth < 0:
-                element = [None, {}]
+        if depth == 1:
             element.append(parser.CurrentByteIndex)
-            if depth < 1:
-                noted.append(element)
+        elif depth == 0:
+            element.append(parser.CurrentByteIndex)
+            noted.append(element)
+        elif depth < 0:
+            noted.append([None, {}, parser.CurrentByteIndex])
 
     def opened() -> int:
         return int(element[2]) if depth > 0 else -1
@@ -474,10 +483,7 @@ def _is_empty_tag(buffer: bytes | bytearray, start: int, place: int) -> bool:
     return tag is not None and tag.end() == place
 
 
-def _declares(buffer: bytes | bytearray, start: int, name: str) -> bool:
-    """Whether the tag at `start` seems to declare a namespace."""
-    if buffer[start + len(name) + 1] == _CLOSING:
-        return False
+def _declares_namespace(buffer: bytes | bytearray, start: int) -> bool:
     tag = match_tag(buffer, start)
     return tag is None or b"xmlns" in tag[0]
 

@@ -21,28 +21,45 @@ class ParserPool:
 
     :param limits: the bounds of what the streams may send.
     :param keep: how many idle parsers are kept.
-    :param wear: bytes after which a parser is thrown away, see `XMLParser.is_worn`.
+    :param wear: bytes after which a parser is thrown away.
+    :param names: how many names of elements and attributes after which it is thrown away.
     """
 
-    def __init__(self, limits: Limits, *, keep: int = 8, wear: int = 4 << 20) -> None:
+    def __init__(self, limits: Limits, *, keep: int = 8, wear: int = 4 << 20, names: int = 4096) -> None:
         self.limits = limits
         self.header = standard_header(ns.CLIENT)
-        self._keep, self._wear = keep, wear
+        self._keep, self._wear, self._names = keep, wear, names
         self._idle: list[XMLParser] = []
 
     def adopt(self, header: Header) -> Header:
         """The pool's own header if that means the same, else `header`."""
         return self.header if header.is_standard and header.content == self.header.content else header
 
-    def take(self, header: Header) -> XMLParser:
-        """A parser that stands behind a header that `adopt` gave."""
-        if header is self.header and self._idle:
-            return self._idle.pop()
-        return XMLParser(header, limits=self.limits)
+    def read(self, whole: bytes, items: list[Item]) -> XMLParser | None:
+        """Parse what a stream has sent that was at rest, behind the pool's own header.
+
+        :return: the parser, if the stream is not at rest then; it is the stream's until it is given back.
+        :raises StreamError: what is wrong with the bytes.
+        """
+        parser = self._idle.pop() if self._idle else XMLParser(self.header, limits=self.limits)
+        try:
+            parser.feed(whole, items)
+        except StreamError:
+            parser.close()
+            raise
+        if not parser.at_rest:
+            return parser
+        self.give_back(parser)
+        return None
 
     def give_back(self, parser: XMLParser) -> None:
-        """Take back a parser that is at rest."""
-        if parser.header is self.header and len(self._idle) < self._keep and not parser.is_worn(self._wear):
+        """Take a parser that is at rest, and throw it away if it is not one of this pool's."""
+        if (
+            parser.header is self.header
+            and parser.fed < self._wear
+            and len(parser.names) < self._names
+            and len(self._idle) < self._keep
+        ):
             self._idle.append(parser)
         else:
             parser.close()
@@ -144,11 +161,12 @@ class StreamReader:
         try:
             whole = gate.feed(data)
             if whole:
-                parser = self._parser or self._take_parser()
-                parser.feed(whole, items)
-                if parser.at_rest:
-                    self._rest(parser)
-                elif parser.ended:
+                pool = self._pool
+                if self._parser is None and pool is not None and self._header is pool.header:
+                    self._parser = pool.read(whole, items)
+                else:
+                    self._parse(whole, items)
+                if self._parser is not None and self._parser.ended:
                     self._finish()
             if gate.kept:
                 self._check_kept()
@@ -158,14 +176,20 @@ class StreamReader:
         items.reverse()
         self._items = items + self._items if self._items else items
 
-    def _take_parser(self) -> XMLParser:
-        pool, header = self._pool, self._header
-        if pool is None or header is None:
-            parser = XMLParser(header, limits=self.limits)
-        else:
-            parser = pool.take(header)
-        self._parser = parser
-        return parser
+    def _parse(self, whole: bytes, items: list[Item]) -> None:
+        """Parse with a parser that is this stream's own, or has become so in the middle of an element."""
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = XMLParser(self._header, limits=self.limits)
+        parser.feed(whole, items)
+        if self._header is None and parser.header is not None:
+            self._header = parser.header if self._pool is None else self._pool.adopt(parser.header)
+        if parser.at_rest and self._pool is not None:
+            self._pool.give_back(parser)
+            self._parser = None
+        elif parser.at_rest and not self._raw:
+            parser.close()
+            self._parser = None
 
     def _check_kept(self) -> None:
         """Bound what waits for the end of its tag; between stanzas forget white space and refuse text."""
@@ -183,18 +207,6 @@ class StreamReader:
         bound = "stanza_bytes" if self._header is not None else "header_bytes"
         if size + len(gate.kept) > getattr(self.limits, bound):
             raise beyond(bound, self.limits)
-
-    def _rest(self, parser: XMLParser) -> None:
-        """A stream between stanzas keeps no parser."""
-        pool = self._pool
-        if self._header is None and parser.header is not None:
-            self._header = parser.header if pool is None else pool.adopt(parser.header)
-        if pool is not None:
-            pool.give_back(parser)
-            self._parser = None
-        elif not self._raw:
-            parser.close()
-            self._parser = None
 
     def _finish(self) -> None:
         """Nothing more will come out."""
