@@ -58,11 +58,24 @@ async function page(peer, rsm, queryid) {
   };
 }
 
+// The library looks for the server's stream header only after the socket has called back for its own,
+// which is too late when the server is quick; then it would wait in vain and give up.
+function expectHeadersInTime(entity) {
+  const write = entity.write.bind(entity);
+  entity.write = (text) => {
+    const written = write(text);
+    if (!text.startsWith("<?xml")) return written;
+    written.catch(() => {}); // a lost connection is told in other ways
+    return Promise.resolve();
+  };
+}
+
 const commands = {
   async connect({ jid: address, password, port, direct_tls }) {
     const { local: username, domain, resource } = jid(address);
     const service = direct_tls ? `xmpps://localhost:${port}` : `xmpp://127.0.0.1:${port}`;
     xmpp = client({ service, domain, username, password, resource: resource || undefined });
+    expectHeadersInTime(xmpp);
     xmpp.reconnect.delay = 200;
     xmpp.on("error", (error) => console.error(String(error)));
     xmpp.on("element", (element) => console.error(`RECV ${element}`));
