@@ -178,6 +178,15 @@ class LimitTests(unittest.TestCase):
             self.check(Limits(attributes=5), own, fits=count <= 5)
             self.check(Limits(attributes=5), spread, fits=count <= 5)
 
+    def test_declared_prefixes_are_attributes(self) -> None:
+        for count in (5, 6):
+            declared = b"".join(b" xmlns:a%d='u'" % number for number in range(count))
+            for before, behind in ((b"<iq", b"/>"), (b"<iq><b", b"/></iq>"), (b"<x", b"/>")):
+                data = before + declared + behind
+                self.check(Limits(attributes=5), data, fits=count <= 5)
+        text = b"<iq><a>xmlns: xmlns: xmlns: xmlns: xmlns: xmlns: </a></iq>"
+        self.check(Limits(attributes=5), text, fits=True)
+
     def test_counts_begin_anew_with_each_element(self) -> None:
         stream = settled(ParserPool(Limits(elements=3, attributes=3, depth=2)))
         stream.push(b"<iq a='' b=''><c d=''/><c/></iq>" * 10)

@@ -41,6 +41,9 @@ _ELEMENT_EVENTS = ("StartElement", "EndElement", "StartNamespaceDecl")
 #: What may stand before the root element of XML, but not in XMPP.
 _HEADER_EVENTS = ("StartDoctypeDecl", "EntityDecl", "ProcessingInstruction", "Comment")
 
+#: How a declaration of a prefix begins.
+_DECLARED = b"xmlns:"
+
 #: Expat writes the namespace out in front of every name.  With 128 KiB of namespace and 16,000 short names
 #: in one tag it would ask for 2 GiB before any handler is called.
 _LONGEST_NAMESPACE = 512
@@ -349,6 +352,9 @@ class XMLParser:
             raise beyond("stanza_bytes", self._limits)
 
     def _item(self, buffer: bytes | bytearray, start: int, end: int, noted: _Noted) -> Stanza | Nonza:
+        most = self._limits.attributes
+        if end - start > most * len(_DECLARED) and buffer.count(_DECLARED, start, end) > most:
+            self._bound_declarations(bytes(buffer[start:end]))
         kind = self._kinds.get(noted[0])
         if kind is None:
             return self._foreign(buffer, start, end, noted)
@@ -364,6 +370,23 @@ class XMLParser:
         if buffer.find(b"!", start, end) >= 0 and buffer.rfind(b"<!", start, end) >= 0:
             return self._foreign(buffer, start, end, noted)
         return self._plain_stanza(kind, attrs, buffer, noted) or self._foreign(buffer, start, end, noted)
+
+    def _bound_declarations(self, element: bytes) -> None:
+        """Count what seem to be declarations of prefixes: they are attributes, too."""
+        assert self.header is not None
+        number = 0
+
+        def count(prefix: str | None, _: str | None) -> None:
+            nonlocal number
+            number += prefix is not None
+
+        parser = expat.ParserCreate("UTF-8", SEPARATOR)
+        parser.Parse(self.header.xml())
+        parser.StartNamespaceDeclHandler = count
+        parser.Parse(element)
+        parser.StartNamespaceDeclHandler = None
+        if number > self._limits.attributes:
+            raise beyond("attributes", self._limits)
 
     def _plain_stanza(
         self, kind: str, attrs: dict[str, str], buffer: bytes | bytearray, noted: _Noted
