@@ -83,6 +83,8 @@ class ClientStream(Protocol):
         self.lang: str | None = None
         self.id = secrets.token_hex(8)
         self.address = "?"
+        #: Who it is, for the log: also when the session is gone.
+        self._name = "stranger"
         self._since = self.heard_at = services.clock.seconds()
         self.nudged_at = 0.0
         self.asked_at: float | None = None
@@ -376,7 +378,7 @@ class ClientStream(Protocol):
 
     def authenticated(self, account: Account) -> None:
         """SASL has settled who this is; a new stream follows."""
-        self.account = account
+        self.account, self._name = account, account.jid.text
         self.services.admission.known(self._origin)
         self.state = State.AUTHENTICATED
         self.login = self.offer = None
@@ -392,7 +394,7 @@ class ClientStream(Protocol):
         """From now on this stream is that session's."""
         self._stop_waiting_for_peer()
         self.state = State.BOUND
-        self.session = session
+        self.session, self._name = session, session.jid.text
         session.stream = self
         session.description = wire.describe_connection(self.address, self.tls_connection())
         self._inbox.reader.settle(self.services.pool)
@@ -447,10 +449,7 @@ class ClientStream(Protocol):
         self.transport.abortConnection()
 
     def __repr__(self) -> str:
-        who = (
-            self.session.jid.text if self.session else (self.account.jid.text if self.account else "stranger")
-        )
-        return f"<{who} from {self.address}>"
+        return f"<{self._name} from {self.address}>"
 
 
 class _Frames:
