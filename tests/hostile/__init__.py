@@ -1,0 +1,1 @@
+"""An attacker for any XMPP server: cases by class, raw bytes in, expected condition out."""
