@@ -17,6 +17,7 @@ __all__ = [
     "is_carbon",
     "is_carbon_eligible",
     "is_conversation",
+    "is_encryption",
     "is_room_private",
     "may_be_kept_for_later",
     "should_archive",
@@ -62,6 +63,17 @@ _quiet_inside = re.compile(
 ).search
 
 
+#: Payloads that say in secret what the message says (XEP-0380, OMEMO, OpenPGP old and new).
+_ENCRYPTION = (
+    "urn:xmpp:eme:",
+    "eu.siacs.conversations.axolotl",
+    "urn:xmpp:omemo:",
+    "urn:xmpp:openpgp:",
+    "jabber:x:encrypted",
+    "urn:xmpp:otr:",
+)
+
+
 class Verdict(NamedTuple):
     """A decision and its reason, for the log and for whoever asks why."""
 
@@ -82,6 +94,11 @@ def is_conversation(stanza: Stanza) -> bool:
         elif namespace in _HISTORY and name not in ("request", "markable"):
             return True
     return False
+
+
+def is_encryption(namespace: str) -> bool:
+    """Whether a payload of this namespace means that the body beside it is only a makeshift (XEP-0380)."""
+    return namespace.startswith(_ENCRYPTION)
 
 
 def should_archive(stanza: Stanza) -> Verdict:
