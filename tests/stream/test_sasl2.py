@@ -87,6 +87,15 @@ class SuccessTests(Sasl2Case):
         self.assertEqual(answer.rest, [])
         self.assertIn("<jid>alice@localhost/r</jid>", self.client.ask(LEGACY_BIND))
 
+    def test_stream_management_waits_for_a_resource(self) -> None:
+        """SM S1: before authentication, and before a resource is bound, ``<enable/>`` fails."""
+        failed = f"<failed xmlns='{ns.SM}'><unexpected-request xmlns='{ns.STANZA_ERRORS}'/></failed>"
+        self.assertEqual(self.opened().ask(ENABLE), failed)
+        self.enter("alice")
+        self.assertEqual(self.client.ask(ENABLE), failed)
+        self.client.ask(LEGACY_BIND)
+        self.assertIn("<enabled ", self.client.ask(ENABLE))
+
     def test_limits_of_strangers_hold_no_longer(self) -> None:
         self.enter("alice", bind())
         body = "x" * 20_000
