@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -87,6 +86,7 @@ class _Leave:
 class AccountDirectory:
     """Makes, changes and removes accounts (see `xmppd.core.context.Accounts`).
 
+    :param now: seconds since 1970.
     :param in_thread: runs what takes long (the derivation of keys) beside the reactor.
     """
 
@@ -97,13 +97,16 @@ class AccountDirectory:
         book: ArchiveBook,
         hosts: dict[str, Host],
         clock: Any,
+        now: Callable[[], float],
         in_thread: Callable[..., Any],
     ) -> None:
         self.database, self.registry = database, registry
-        self._book, self._hosts, self._in_thread, self._clock = book, hosts, in_thread, clock
+        self._book, self._hosts, self._in_thread, self._now = book, hosts, in_thread, now
         #: Of this installation; salts of accounts that do not exist are made with it.
         self.secret = b""
         self._moved: dict[int, Mailbox] = {}
+        #: Accounts that are being removed.
+        self._leaving: set[Account] = set()
         self._writing = LoopingCall(self.write_marks)
         self._clock = self._writing.clock = clock
 
@@ -154,7 +157,7 @@ class AccountDirectory:
         :raises StanzaError: ``item-not-found``.
         """
         account = self.registry.account(jid)
-        if account is None or account.id is None:
+        if account is None or account.id is None or account in self._leaving:
             raise StanzaError("item-not-found", f"There is no account {jid.bare}")
         return account
 
@@ -186,7 +189,7 @@ class AccountDirectory:
                 jid.domain,
                 jid.local,
                 credentials,
-                int(time.time()),
+                int(self._now()),
                 self._book.latest,
             )
         except store.AccountExistsError:
@@ -211,10 +214,19 @@ class AccountDirectory:
         :raises StanzaError: ``item-not-found``.
         """
         account = self.require(jid)
-        account.enabled = False
+        self._leaving.add(account)
+        try:
+            await self._remove(account, asked_by)
+        finally:
+            self._leaving.discard(account)
+        self._clock.callLater(0, self._end_sessions, account, REMOVED)
+
+    async def _remove(self, account: Account, asked_by: Session | None) -> None:
         assert account.id is not None
+        account.enabled = False
+        hooks = self._hosts[account.jid.domain].hooks
         leave = _Leave()
-        self._hosts[jid.domain].hooks.run(AccountRemoving(account, leave))
+        hooks.run(AccountRemoving(account, leave))
         await leave.taken()
         self._end_sessions(account, REMOVED, but=asked_by)
         self.registry.remove(account)
@@ -222,8 +234,7 @@ class AccountDirectory:
         while await self.database.write("erase archive", archive.erase_some, account.id, ERASE_AT_ONCE):
             pass
         await self.database.write("remove account", store.remove, account.id)
-        self._hosts[jid.domain].hooks.run(AccountRemoved(account, account.jid))
-        self._clock.callLater(0, self._end_sessions, account, REMOVED)
+        hooks.run(AccountRemoved(account, account.jid))
 
     async def release(self, jid: JID) -> None:
         """Let the name of a removed account be given out again.

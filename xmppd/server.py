@@ -124,7 +124,7 @@ class Server:
         self.router = LocalRouter(self.registry, self.hosts)  # type: ignore[arg-type]
         self.archive = ArchiveBook(self.database, now)
         self.accounts = AccountDirectory(
-            self.database, self.registry, self.archive, self.hosts, reactor, self.in_thread
+            self.database, self.registry, self.archive, self.hosts, reactor, now, self.in_thread
         )
         self.keeper = Keeper(
             self.hosts,

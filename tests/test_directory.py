@@ -1,0 +1,217 @@
+"""Accounts: made, changed, disabled, removed; and how far their messages are delivered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.dialogues.case import ServerCase
+from xmppd.core.errors import StanzaError
+from xmppd.core.events import AccountCreated, AccountRemoved, AccountRemoving
+from xmppd.core.jid import JID
+from xmppd.storage import marks
+
+
+class DirectoryCase(ServerCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.accounts = self.world.server.accounts
+        self.alice = JID.parse("alice@localhost")
+
+    def refused(self, work: Any) -> str:
+        """The condition with which something is refused."""
+        problem = self.assertRaises(StanzaError, self.world.wait_for, work)
+        return str(problem.condition)
+
+    def may_log_in(self, name: str, password: str = "secret") -> bool:
+        try:
+            self.world.connect().authenticate(f"{name}@localhost", password)
+        except AssertionError:
+            return False
+        return True
+
+    def count(self, table: str) -> int:
+        def run(cursor: Any) -> int:
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            return int(cursor.fetchone()[0])
+
+        self.world.settle()
+        return self.world.wait_for(self.world.database.read("count", run))
+
+
+class AccountTests(DirectoryCase):
+    def test_created(self) -> None:
+        seen: list[str] = []
+        self.world.server.hosts["localhost"].hooks.add(
+            AccountCreated, lambda event: seen.append(event.account.jid.text)
+        )
+        self.world.add_user("Carol@localhost")
+        self.assertEqual(seen, ["carol@localhost"])
+        self.assertTrue(self.may_log_in("carol"))
+
+    def test_taken(self) -> None:
+        for name in ("alice@localhost", "ALICE@localhost"):
+            self.assertEqual(self.refused(self.accounts.create(JID.parse(name), "x")), "conflict")
+
+    def test_two_at_once(self) -> None:
+        """Of two who want the same name, one gets it"""
+        outcomes: list[Any] = []
+        for _ in range(2):
+            work = self.accounts.create(JID.parse("carol@localhost"), "x")
+            Deferred.fromCoroutine(work).addBoth(outcomes.append)
+        self.world.settle()
+        self.assertIs(outcomes[0], None)
+        self.assertEqual(outcomes[1].value.condition, "conflict")
+
+    def test_impossible(self) -> None:
+        for jid in ("localhost", "carol@example.org", "carol@localhost/x"):
+            self.assertEqual(self.refused(self.accounts.create(JID.parse(jid), "x")), "not-acceptable")
+        for password in ("", "\x00"):
+            work = self.accounts.create(JID.parse("carol@localhost"), password)
+            self.assertEqual(self.refused(work), "not-acceptable")
+
+    def test_password(self) -> None:
+        self.world.wait_for(self.accounts.set_password(self.alice, "other"))
+        self.assertFalse(self.may_log_in("alice"))
+        self.assertTrue(self.may_log_in("alice", "other"))
+        self.assertEqual(self.refused(self.accounts.set_password(self.alice, "")), "not-acceptable")
+        self.assertEqual(
+            self.refused(self.accounts.set_password(JID.parse("nobody@localhost"), "x")), "item-not-found"
+        )
+
+    def test_disabled(self) -> None:
+        client = self.login("alice/home")
+        self.world.wait_for(self.accounts.set_enabled(self.alice, False))
+        self.assertIn("<stream:error><not-authorized ", client.take())
+        self.assertFalse(self.may_log_in("alice"))
+        self.restart()
+        self.assertFalse(self.may_log_in("alice"))
+        self.world.wait_for(self.world.server.accounts.set_enabled(self.alice, True))
+        self.assertTrue(self.may_log_in("alice"))
+
+    def test_messages_for_a_disabled_account_wait(self) -> None:
+        self.world.wait_for(self.accounts.set_enabled(self.alice, False))
+        self.tell(self.login("bob/desk"), "<message to='alice@localhost'><body>one</body></message>")
+        self.world.wait_for(self.accounts.set_enabled(self.alice, True))
+        client = self.login("alice/home", presence=False)
+        self.tell(client, "<presence/>")
+        self.assertEqual(self.bodies(client), ["one"])
+
+
+class RemovalTests(DirectoryCase):
+    def remove(self) -> None:
+        self.world.wait_for(self.accounts.remove(self.alice))
+        self.world.settle()
+
+    def test_sessions_end(self) -> None:
+        client, asleep = self.login("alice/home"), self.login("alice/asleep")
+        self.enable(asleep)
+        asleep.cut()
+        self.remove()
+        self.assertIn("<stream:error><not-authorized ", client.take())
+        self.assertIs(self.world.server.registry.account(self.alice), None)
+        self.assertFalse(self.may_log_in("alice"))
+
+    def test_rows_go(self) -> None:
+        bob = self.login("bob/desk")
+        for _ in range(3):
+            self.tell(bob, "<message to='alice@localhost'><body>one</body></message>")
+        self.assertEqual((self.count("archive"), self.count("credential")), (6, 6))
+        self.remove()
+        self.assertEqual((self.count("archive"), self.count("credential")), (3, 3))
+
+    def test_order_of_events(self) -> None:
+        """Contacts are told while the account still exists; its rows are gone at the end"""
+        seen: list[tuple[str, bool, int]] = []
+
+        def note(event: Any) -> None:
+            exists = self.world.server.registry.account(self.alice) is not None
+            seen.append((type(event).__name__, exists, len(event.account.sessions)))
+
+        hooks = self.world.server.hosts["localhost"].hooks
+        hooks.add(AccountRemoving, note)
+        hooks.add(AccountRemoved, note)
+        self.login("alice/home")
+        self.remove()
+        self.assertEqual(seen, [("AccountRemoving", True, 1), ("AccountRemoved", False, 0)])
+
+    def test_whoever_takes_leave_is_waited_for(self) -> None:
+        """A handler may hold the ticket until the disk has answered"""
+        tickets: list[Any] = []
+
+        def hold(event: AccountRemoving) -> None:
+            event.ticket.hold()
+            tickets.append(event.ticket)
+
+        self.world.server.hosts["localhost"].hooks.add(AccountRemoving, hold)
+        done: list[Any] = []
+        Deferred.fromCoroutine(self.accounts.remove(self.alice)).addBoth(done.append)
+        self.world.settle()
+        self.assertEqual(done, [])
+        tickets[0].failed(ValueError())
+        self.world.settle()
+        self.assertEqual(done, [None])
+
+    def test_twice(self) -> None:
+        first = Deferred.fromCoroutine(self.accounts.remove(self.alice))
+        self.assertEqual(self.refused(self.accounts.remove(self.alice)), "item-not-found")
+        self.world.settle()
+        self.successResultOf(first)
+        self.assertEqual(self.refused(self.accounts.remove(self.alice)), "item-not-found")
+
+    def test_name_is_kept(self) -> None:
+        """Nobody else is to receive what is meant for the former owner, until the operator says so"""
+        self.remove()
+        self.assertEqual(self.refused(self.accounts.create(self.alice, "x")), "conflict")
+        self.restart()
+        accounts = self.world.server.accounts
+        self.assertEqual(self.refused(accounts.create(self.alice, "x")), "conflict")
+        self.world.wait_for(accounts.release(self.alice))
+        self.assertEqual(self.refused(accounts.release(self.alice)), "item-not-found")
+        self.world.wait_for(accounts.create(self.alice, "x"))
+        self.assertTrue(self.may_log_in("alice", "x"))
+
+
+class MarkTests(DirectoryCase):
+    """How far messages are delivered is written down, at most once a second."""
+
+    def stored(self) -> marks.Mark:
+        number = self.account("alice").id
+        assert number is not None
+        return self.world.wait_for(self.world.database.read("mark", marks.load, number))
+
+    def test_written(self) -> None:
+        box = self.account("alice").mailbox
+        assert box is not None
+        bob, alice = self.login("bob/desk"), self.login("alice/home")
+        self.tell(bob, "<message to='alice@localhost'><body>one</body></message>")
+        self.tell(alice, " ")
+        before = self.stored()
+        self.world.advance(1)
+        after = self.stored()
+        self.assertGreater(after.cursor, before.cursor)
+        self.assertEqual(after.cursor, box.mark)
+
+    def test_rows_that_are_no_history_go(self) -> None:
+        """A row that is only to be delivered is deleted when it is confirmed"""
+        bob, alice = self.login("bob/desk"), self.login("alice/home")
+        hint = "<no-permanent-store xmlns='urn:xmpp:hints'/>"
+        self.tell(bob, f"<message to='alice@localhost'><body>one</body>{hint}</message>")
+        self.assertEqual(self.count("archive"), 1)
+        self.tell(alice, " ")
+        self.world.advance(1)
+        self.assertEqual(self.count("archive"), 0)
+
+    def test_also_after_a_replay(self) -> None:
+        bob = self.login("bob/desk")
+        hint = "<no-permanent-store xmlns='urn:xmpp:hints'/>"
+        self.tell(bob, f"<message to='alice@localhost'><body>one</body>{hint}</message>")
+        self.restart()
+        alice = self.login("alice/home", presence=False)
+        self.tell(alice, "<presence/>")
+        self.assertEqual(self.bodies(alice), ["one"])
+        self.tell(alice, " ")
+        self.world.advance(1)
+        self.assertEqual(self.count("archive"), 0)
+        self.assertEqual(self.archived(alice), [])
