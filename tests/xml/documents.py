@@ -70,29 +70,35 @@ attributes = st.dictionaries(
 )
 
 
+plain_attributes = st.dictionaries(
+    st.sampled_from((("", "id"), ("", "type"), (ns.XML, "lang"))), texts, max_size=2
+)
+
+
 def nodes(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Node]:
     """Elements with such children."""
-    return st.builds(
-        Node,
-        st.sampled_from(NAMESPACES),
-        st.sampled_from(LOCALS),
-        attributes,
-        st.lists(children | texts, max_size=4),
-    )
+    parts = st.lists(children | texts, max_size=4)
+    return st.builds(Node, st.sampled_from(NAMESPACES), st.sampled_from(LOCALS), attributes, parts)
+
+
+def plain_nodes(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Node]:
+    """Elements as they are in nearly all stanzas."""
+    parts = st.lists(children | texts, max_size=3)
+    namespaces = st.sampled_from((ns.CLIENT, "urn:example:a", "urn:example:b"))
+    return st.builds(Node, namespaces, st.sampled_from(LOCALS), plain_attributes, parts)
 
 
 trees = st.recursive(nodes(st.nothing()), nodes, max_leaves=8)
+plain_trees = st.recursive(plain_nodes(st.nothing()), plain_nodes, max_leaves=5)
 
 
 def stanzas(content: str) -> st.SearchStrategy[Node]:
-    """Stanzas in a content namespace."""
-    return st.builds(
-        Node,
-        st.just(content),
-        st.sampled_from(("message", "presence", "iq")),
-        attributes,
-        st.lists(trees | texts, max_size=5),
+    """Stanzas in a content namespace, plain ones and others."""
+    kinds = st.sampled_from(("message", "presence", "iq"))
+    plain = st.builds(
+        Node, st.just(content), kinds, plain_attributes, st.lists(plain_trees | texts, max_size=5)
     )
+    return plain | st.builds(Node, st.just(content), kinds, attributes, st.lists(trees | texts, max_size=5))
 
 
 # -- forms that can be compared
@@ -177,10 +183,12 @@ class Style:
     """Writes nodes in a way that chance decides.
 
     :param random: the source of chance.
+    :ivar prefers_default: whether it declares default namespaces where it can, as nearly all clients do.
     """
 
     def __init__(self, random: Random) -> None:
         self._random = random
+        self.prefers_default = self.chance(0.5)
 
     def chance(self, probability: float) -> bool:
         """True with a probability."""
@@ -197,7 +205,7 @@ class Style:
         while text:
             size = self._random.randrange(1, len(text) + 1)
             piece, text = text[:size], text[size:]
-            if self.chance(0.2) and "\r" not in piece and "]]>" not in piece:
+            if self.chance(0.05) and "\r" not in piece and "]]>" not in piece:
                 out += f"<![CDATA[{piece}]]>"
                 continue
             for char in piece:
@@ -233,7 +241,7 @@ class Style:
     def start(self, node: Node, scope: dict[str, str]) -> tuple[str, str, dict[str, str]]:
         """A start tag without brackets: its name as written, all of it, the prefixes declared inside."""
         declared: dict[str, str] = {}
-        if self.chance(0.1):
+        if self.chance(0.02 if self.prefers_default else 0.1):
             declared[self._random.choice(PREFIXES)] = self._random.choice(
                 ("urn:example:a", ns.CLIENT, FORGED)
             )
@@ -264,7 +272,8 @@ class _Prefixes:
     def of_element(self, uri: str) -> str:
         if uri == "" and {**self._scope, **self._declared}.get("", "") != "":
             self._declared[""] = ""
-        return "" if uri == "" else self._any(uri, ["", "", "", *PREFIXES])
+        options = [""] if self._style.prefers_default else ["", "", "", *PREFIXES]
+        return "" if uri == "" else self._any(uri, options)
 
     def of_attribute(self, uri: str) -> str:
         return f"{self._any(uri, list(PREFIXES))}:" if uri else ""
