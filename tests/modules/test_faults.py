@@ -1,4 +1,4 @@
-"""The database can store nothing for a while: nobody is shown what may be lost, and nobody is left waiting."""
+"""The database can store nothing for a while: nobody sees what may be lost, and nobody is left waiting."""
 
 from __future__ import annotations
 
