@@ -82,6 +82,7 @@ class AccountTests:
             preferences.save(cursor, account, preferences.ArchivePreferences("never"))
             private.put(cursor, account, "{urn:example}notes", b"<notes/>")
             tokens.add(cursor, account, "c", tokens.Token("HT-SHA-256-NONE", b"key", 1, 9), most=1)
+            cursor.execute("INSERT INTO search_position (account, seq) VALUES (?, 1)", (account,))
 
     def rows_of(self, account: int) -> dict[str, int]:
         found = {}

@@ -19,6 +19,7 @@ OWNED = (
     "archive_preference",
     "private",
     "token",
+    "search_position",
 )
 """The tables, beside the archive, whose rows belong to an account; a test holds this against the schema."""
 

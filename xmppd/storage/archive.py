@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from xmppd.storage import marks, meta
+from xmppd.storage import marks, meta, search_index
 from xmppd.storage.marks import Mark
 from xmppd.storage.statement import Cursor, Statement, Value
 
@@ -133,7 +133,7 @@ class Usage:
 # Queries of the history
 
 
-def _tightest(query: Query, *, paging: bool) -> tuple[int | None, int | None]:
+def bounds_of(query: Query, *, paging: bool) -> tuple[int | None, int | None]:
     """The first and the last sequence that can be in the result, both inclusive."""
     lowest = [query.start, _next(query.after_id), _next(query.after) if paging else None]
     highest = [query.end, _previous(query.before_id), _previous(query.before) if paging else None]
@@ -155,7 +155,7 @@ def _conditions(account: int, query: Query, *, paging: bool) -> tuple[str, list[
     """The WHERE of a query."""
     parts, values = ["account = ?", "history = 1"], [account]
     found: list[tuple[str, tuple[Value, ...]]] = list(_filters(query))
-    lowest, highest = _tightest(query, paging=paging)
+    lowest, highest = bounds_of(query, paging=paging)
     if lowest is not None:
         found.append(("seq >= ?", (lowest,)))
     if highest is not None:
@@ -348,6 +348,7 @@ def redact(cursor: Cursor, account: int, seq: int, stanza: bytes) -> bool:
     :param stanza: the tombstone, a complete message.
     :returns: False if there is no such row, or it is a tombstone already.
     """
+    search_index.remove(cursor, account, seq, seq)
     cursor.execute(
         "UPDATE archive SET stanza = ?, deliver = 0, kind = kind + ?"
         " WHERE account = ? AND seq = ? AND kind < ?",
@@ -389,6 +390,7 @@ def erase_some(cursor: Cursor, account: int, limit: int = 1000) -> int:
 
 
 def _delete_up_to(cursor: Cursor, account: int, last: int) -> int:
+    search_index.remove(cursor, account, 0, last)
     cursor.execute("DELETE FROM archive WHERE account = ? AND seq <= ?", (account, last))
     deleted = cursor.rowcount
     _raise_floor(cursor, last)

@@ -195,3 +195,5 @@ class PostgreSQL(Dialect):
     def scrub(self, connection: Any) -> None:
         """Erased rows stand in their pages until these are cleaned up."""
         connection.execute("VACUUM archive")
+        if connection.execute("SELECT to_regclass('search')").fetchone()[0] is not None:
+            connection.execute("VACUUM search")
