@@ -147,7 +147,12 @@ class Module:
 
 
 def iq(
-    kind: Literal["get", "set"], namespace: str, name: str, *targets: Target, beside: bool = False
+    kind: Literal["get", "set"],
+    namespace: str,
+    name: str,
+    *targets: Target,
+    beside: bool = False,
+    owner: bool = False,
 ) -> Callable[[F], F]:
     """Mark a handler of an iq: ``handler(request: IqRequest) -> Payload`` or a coroutine of that.
 
@@ -155,10 +160,13 @@ def iq(
 
     :param targets: whom such an iq may address; without any: domain and account.
     :param beside: the client's next stanzas are taken while this one waits: for what only reads, and slowly.
+    :param owner: only the own user of an account may ask that of it; others get ``forbidden``, whether
+        there is such an account or not.
     """
 
     def mark(function: F) -> F:
         function._beside = beside  # type: ignore[attr-defined]
+        function._owner = owner  # type: ignore[attr-defined]
         marks = getattr(function, "_iq_marks", ())
         function._iq_marks = (*marks, (kind, namespace, name, targets or ("domain", "account")))  # type: ignore[attr-defined]
         return function

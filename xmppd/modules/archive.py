@@ -28,6 +28,7 @@ FIELDS: Final = {
     "before-id": "text-single",
     "after-id": "text-single",
     "ids": "list-multi",
+    "include-groupchat": "boolean",
 }
 
 #: What a page has when the client does not say.
@@ -44,17 +45,17 @@ class Archive(Module):
         Xep("0313", "1.1.3", "Message Archive Management"),
         Xep("0059", "1.0", "Result Set Management"),
     )
-    account_features = (ns.MAM, ns.MAM_EXTENDED)
+    account_features = (ns.MAM, ns.MAM_EXTENDED, ns.MAM_GROUPCHAT_FIELD)
 
     # -- requests
 
-    @iq("get", ns.MAM, "query", "account")
+    @iq("get", ns.MAM, "query", "account", owner=True)
     def form(self, request: IqRequest) -> Payload:
         """The fields that a query may have."""
         self._own(request)
         return ns.MAM, "query", f"<query xmlns='{ns.MAM}'>{_form()}</query>".encode()
 
-    @iq("get", ns.MAM, "metadata", "account", beside=True)
+    @iq("get", ns.MAM, "metadata", "account", beside=True, owner=True)
     async def metadata(self, request: IqRequest) -> Payload:
         """The first and the last message of the archive (XEP-0313, section 5)."""
         return ns.MAM, "metadata", await self._metadata(self._own(request))
@@ -70,31 +71,41 @@ class Archive(Module):
             text += f"<{name} id='{self._id(account, seq)}' timestamp='{delay.stamp(seq)}'/>"
         return f"<metadata xmlns='{ns.MAM}'>{text}</metadata>".encode()
 
-    @iq("set", ns.MAM, "query", "account", beside=True)
+    @iq("set", ns.MAM, "query", "account", beside=True, owner=True)
     async def query(self, request: IqRequest) -> Payload:
         """One page of messages, then the result that ends it."""
         account = self._own(request)
         payload = tree.child(request.stanza, ns.MAM, "query")
         assert payload is not None
         query, named = self._read(account, payload)
-        page = await self.context.database.read("archive page", _page, account.id, query, named)
+        session, database = request.session, self.context.database
+        if session is not None:
+            await session.room()
+        page = await database.read("archive page", _page, account.id, query, named)
         if page is None:
             raise StanzaError("item-not-found", "No message has that id")
-        rows = page.rows
-        flipped = any((part.uri, part.name) == (ns.MAM, "flip-page") for part in payload.elements())
-        if request.session is not None:
-            self._send(request.session, account, payload.attributes.get("queryid"), rows, flipped=flipped)
-        first, last = (
-            (self._id(account, rows[0][0]), self._id(account, rows[-1][0])) if rows else (None, None)
-        )
-        complete = " complete='true'" if page.complete else ""
+        if session is not None:
+            flipped = any((part.uri, part.name) == (ns.MAM, "flip-page") for part in payload.elements())
+            queryid = payload.attributes.get("queryid")
+            self._send(session, account, queryid, page.rows, flipped=flipped)
+        # What waits to be written cannot be read while the database is faulted (section 4.3.2).
+        return ns.MAM, "fin", self._fin(account, page, stable=not database.faulted)
+
+    def _fin(self, account: Account, page: store.Page, *, stable: bool) -> bytes:
+        first = last = None
+        if page.rows:
+            first, last = self._id(account, page.rows[0][0]), self._id(account, page.rows[-1][0])
+        attributes = " complete='true'" if page.complete else ""
+        if not stable:
+            attributes += " stable='false'"
         end = rsm.write(first, last, count=page.count)
-        return ns.MAM, "fin", f"<fin xmlns='{ns.MAM}'{complete}>".encode() + end + b"</fin>"
+        return b"<fin xmlns='%b'%b>%b</fin>" % (ns.MAM.encode(), attributes.encode(), end)
 
     def _own(self, request: IqRequest) -> Account:
+        """The account; a guest has no archive."""
         account = request.account
-        if account is None or account.id is None or not request.is_own:
-            raise StanzaError("forbidden", "That archive is not yours")
+        if account is None or account.id is None:
+            raise StanzaError("forbidden", "Guests have no archive")
         return account
 
     # -- what is asked for
@@ -134,6 +145,7 @@ class Archive(Module):
             before_id=self._named(account, before) if before else None,
             after_id=self._named(account, after) if after else None,
             ids=None if ids is None else tuple(self._named(account, text) for text in ids),
+            groupchat=False if _is_false(_single(fields, "include-groupchat")) else None,
         )
 
     def _named(self, account: Account, text: str) -> int:
@@ -192,6 +204,13 @@ def _time(text: str | None) -> int | None:
         return delay.parse_stamp(text)
     except ValueError:
         raise StanzaError("bad-request", "A time is written like 2026-01-31T12:00:00Z") from None
+
+
+def _is_false(text: str | None) -> bool:
+    """Whether a boolean field says no; without it everything is shown (XEP-0313, section 4.1.4)."""
+    if text not in (None, "true", "1", "false", "0"):
+        raise StanzaError("bad-request", "The field include-groupchat is true or false")
+    return text in ("false", "0")
 
 
 def _with(text: str | None, account: Account) -> Query:

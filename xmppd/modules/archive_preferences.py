@@ -175,12 +175,12 @@ class Preferences(Module):
 
     # -- requests (section 2.1)
 
-    @iq("get", ns.MAM, "prefs", "account")
+    @iq("get", ns.MAM, "prefs", "account", owner=True)
     def get(self, request: IqRequest) -> Payload:
         """The preferences as they are."""
         return _payload(self.of(_own(request)))
 
-    @iq("set", ns.MAM, "prefs", "account")
+    @iq("set", ns.MAM, "prefs", "account", owner=True)
     async def set(self, request: IqRequest) -> Payload:
         """New preferences; the answer comes when they are on the disk."""
         account = _own(request)

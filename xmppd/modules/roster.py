@@ -65,7 +65,7 @@ class Roster(Module):
 
     # -- retrieving (section 2.1.3, and 2.6 for versions)
 
-    @iq("get", ns.ROSTER, "query", "account")
+    @iq("get", ns.ROSTER, "query", "account", owner=True)
     async def get(self, request: IqRequest) -> Payload:
         """All of the roster, or nothing if the client can be told what has changed since it had it."""
         account = _own(request)
@@ -88,7 +88,7 @@ class Roster(Module):
 
     # -- changing (sections 2.3 to 2.5)
 
-    @iq("set", ns.ROSTER, "query", "account")
+    @iq("set", ns.ROSTER, "query", "account", owner=True)
     async def set(self, request: IqRequest) -> Payload:
         """Add, change or remove a contact; the answer comes when that is on the disk."""
         account = _own(request)

@@ -206,16 +206,19 @@ class LocalRouter:
         session: Session | None,
         ticket: Ticket,
     ) -> Deferred[Any] | None:
-        to = stanza.to
+        to, sender = stanza.to, stanza.sender
         assert to is not None
-        if to.local and (to.resource or account is None):
+        assert sender is not None
+        if to.local and to.resource:
             self._iq_to_resource(stanza, domain, account, ticket)
             return None
         if stanza.type not in ("get", "set"):
             return None
         child = stanza.children[0]
         handler = domain.iq_handler(stanza.type, child[0], child[1], "account" if to.local else "domain")
-        if handler is None:
+        if to.local and getattr(handler, "_owner", False) and sender.bare != to:
+            raise StanzaError("forbidden", "That is for the owner of the account only")
+        if handler is None or (to.local and account is None):
             raise StanzaError("service-unavailable")
         if account is not None and domain.hooks.run(IqArriving(stanza, account, ticket)):
             return None
