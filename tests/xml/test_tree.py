@@ -60,6 +60,14 @@ class WriterTests(unittest.TestCase):
             b" xmlns:n0='urn:b' n0:y='1'><b>a &gt; b]]&gt;&#13;\n</b><c xmlns=''/></a>",
         )
 
+    def test_namespace_that_needs_no_declaration(self) -> None:
+        """Nor may it have one; what is inside must not depend on the place."""
+        node = tree.Element((ns.XML, "a"))
+        node.addElement(("urn:b", "b"))
+        node.addElement((ns.CLIENT, "c"))
+        written = tree.write(node, ns.CLIENT)
+        self.assertEqual(written, b"<xml:a xmlns='jabber:client'><b xmlns='urn:b'/><c/></xml:a>")
+
     def test_no_namespace_given_is_that_of_the_element_around(self) -> None:
         """The way in which domish trees leave the content namespace open."""
         node = tree.Element((None, "iq"))
