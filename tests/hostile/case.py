@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -121,7 +122,9 @@ def run(case: Case, target: Target) -> Verdict:
 
 
 def serves(target: Target) -> bool:
-    """Whether a new client is served."""
-    with suppress(OSError, Refused), Connection(target) as peer:
-        return bool(peer.open())
+    """Whether a new client is served, at once or when the server has noticed that others are gone."""
+    for _ in range(20):
+        with suppress(OSError, Refused), Connection(target) as peer:
+            return bool(peer.open())
+        time.sleep(0.25)
     return False

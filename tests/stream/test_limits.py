@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import gc
+import weakref
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -219,6 +221,22 @@ class BeforeBinding(World):
         client = self.world.connect()
         client.open()
         self.assertIn("(unauthenticated_elements)", client.ask(f"<iq>{'<a/>' * 32}</iq>"))
+
+
+class Memory(World):
+    def test_nothing_of_a_stranger_waits_for_the_garbage_collector(self) -> None:
+        for said in ("", "<stream:stream", "<message><body>" + "x" * 500, "<!DOCTYPE a>", "<unknown/>"):
+            client = self.world.connect()
+            if said.startswith("<m"):
+                client.open()
+            client.send(said)
+            stream = weakref.ref(client.stream)
+            client.cut()
+            client.stream = client.transport = None  # type: ignore[assignment]
+            self.world.advance(600)
+            gc.disable()
+            self.addCleanup(gc.enable)
+            self.assertIsNone(stream(), said)
 
 
 class Sessions(World):

@@ -178,6 +178,7 @@ class ClientStream(Protocol):
         session, self.session = self.session, None
         if session is not None:
             self._leave(session)
+        self._inbox.leave()
         self.services.streams.discard(self)
 
     def _leave(self, session: ClientSession) -> None:

@@ -58,6 +58,27 @@ class Receiver(Protocol):
         """The stream cannot go on: for a `StreamError`, or for a fault of the program."""
 
 
+class _Nobody:
+    """Receives for a stream whose connection is gone."""
+
+    transport: Any = None
+    is_closed = True
+    reads_ahead = False
+
+    def handle(self, item: Item) -> None:
+        """Nothing is handled."""
+
+    def passes(self, item: Item) -> bool:
+        """Nothing passes."""
+        return False
+
+    def failed(self, failure: Failure) -> None:
+        """Nothing fails."""
+
+
+_NOBODY: Final = _Nobody()
+
+
 class Inbox:
     """The incoming side of one stream.
 
@@ -69,7 +90,7 @@ class Inbox:
 
     def __init__(self, receiver: Receiver, limits: Limits, clock: Clock) -> None:
         self.reader = StreamReader(limits)
-        self._receiver = receiver
+        self._receiver: Receiver = receiver
         self._clock = clock
         self._paused = 0
         #: What was read while a handler waited.
@@ -160,3 +181,9 @@ class Inbox:
         if self._paused:
             self._receiver.transport.resumeProducing()
         self._queue.clear()
+
+    def leave(self) -> None:
+        """The connection is gone: stream and inbox must not keep each other until garbage is collected."""
+        self._receiver = _NOBODY
+        self._queue.clear()
+        self.reader.close()

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from OpenSSL.SSL import Error, WantReadError
 from twisted.internet._newtls import _BypassTLS
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Port, Server
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
@@ -22,6 +22,8 @@ from twisted.python.failure import Failure
 
 __all__ = ["EagerConnection", "LeanTLS", "TLSFactory", "tune"]
 
+#: What TLS serves when the connection is gone.
+_NOBODY: Final[Any] = Protocol()
 #: Connections that a listener accepts in one turn of the reactor, so that others get theirs.
 ACCEPTS: Final = 64
 
@@ -95,6 +97,15 @@ class LeanTLS(TLSMemoryBIOProtocol):
         if not self._aborted:
             ProtocolWrapper.dataReceived(self, text)
 
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone: protocol and transport must not keep each other.
+
+        All that came has been read.  Twisted would look once more, and keep the failure of that in a cycle.
+        """
+        self._lostTLSConnection = True
+        super().connectionLost(reason)
+        self.wrappedProtocol = _NOBODY
+
     def _write(self, data: bytes) -> None:
         if self._lostTLSConnection or not 0 < len(data) <= _LARGEST_RECORD:
             super()._write(data)
@@ -147,6 +158,12 @@ class EagerConnection(Server):
     def getHandle(self) -> Any:
         """The TLS connection where there is one, else the socket."""
         return self._tls.getHandle() if self.TLS else super().getHandle()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone: TLS and what it writes to must not keep each other."""
+        super().connectionLost(reason)
+        if self.TLS:
+            self._tls.transport = None
 
     def write(self, data: bytes) -> None:
         """Write through TLS if there is TLS."""

@@ -106,6 +106,12 @@ class StreamReader:
         self._gate = Gate()
         self._raw += rest
 
+    def close(self) -> None:
+        """Nobody asks any more: let go of everything, parser and all."""
+        self._finish()
+        self._items.clear()
+        self._error = self._header = self._pool = None
+
     def leftover(self) -> bool:
         """Whether there are bytes behind the last item, white space aside."""
         return bool(self._items or self._error or self._gate.kept or self._raw.strip(WHITESPACE))
