@@ -19,7 +19,7 @@ from xmppd.xml.parser import Limits, standard_header
 from xmppd.xml.reader import ParserPool, StreamReader
 
 NUMBER = 1_000_000
-MESSAGE = message_template("user12@chat.bench.example", "3f8a2c61-9d4e-4b70-8c15-e2") % (NUMBER, NUMBER)
+MESSAGE = message_template("user12@chat.bench.example", "3f8a2c61-9d4e-4b70-8c15-e2a") % (NUMBER, NUMBER)
 PRESENCE = b"<presence><show>away</show></presence>"
 PING = b"<iq type='get' id='ping-123' to='bench.example'><ping xmlns='urn:xmpp:ping'/></iq>"
 CHUNK = 65_536

@@ -1,7 +1,8 @@
 """Expat with boundary handlers: bytes to stream headers, stanzas and nonzas, with no tree between.
 
 The handlers note where stanzas and their children begin and end; the bytes of the children are cut out as
-they arrived.  For a 358-byte chat message with four children this takes a fifth of the time of a domish tree.
+they arrived.  For a 358-byte chat message with four children this takes a third of the time of a domish tree;
+`python -m bench.parser` measures it.
 """
 
 from __future__ import annotations
@@ -194,6 +195,7 @@ class XMLParser:
         self.at_rest = False
         self.ended = False
         self._limits, self._stanza_bytes = limits, limits.stanza_bytes
+        self._room_for_declarations = limits.attributes * len(_DECLARED)
         #: The bytes from `fed` on: those of the open element, nothing while there is none.
         self._buffer = bytearray()
         self.fed = 0
@@ -352,8 +354,7 @@ class XMLParser:
             raise beyond("stanza_bytes", self._limits)
 
     def _item(self, buffer: bytes | bytearray, start: int, end: int, noted: _Noted) -> Stanza | Nonza:
-        most = self._limits.attributes
-        if end - start > most * len(_DECLARED) and buffer.count(_DECLARED, start, end) > most:
+        if end - start > self._room_for_declarations:
             self._bound_declarations(bytes(buffer[start:end]))
         kind = self._kinds.get(noted[0])
         if kind is None:
@@ -374,6 +375,8 @@ class XMLParser:
     def _bound_declarations(self, element: bytes) -> None:
         """Count what seem to be declarations of prefixes: they are attributes, too."""
         assert self.header is not None
+        if element.count(_DECLARED) <= self._limits.attributes:
+            return
         number = 0
 
         def count(prefix: str | None, _: str | None) -> None:
