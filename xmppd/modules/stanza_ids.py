@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from xmppd.core import ns
 from xmppd.core.events import MessageArriving, MessageSending
 from xmppd.core.hooks import Stage
@@ -13,13 +15,25 @@ from xmppd.xml import tree
 __all__ = ["StanzaIds"]
 
 
-def _by(stanza: Stanza, child: Child) -> str | None:
-    """The ``by`` of a stanza id, normalised; None where there is none that means anything."""
+def _by(stanza: Stanza, child: Child) -> JID | None:
+    """The ``by`` of a stanza id; None where there is none that means anything."""
     node = tree.parse_within(b"<m xmlns='jabber:client'>", stanza.xml(child))
     try:
-        return JID.parse(node.attributes.get("by", "")).text
+        return JID.parse(node.attributes.get("by", ""))
     except InvalidJID:
         return None
+
+
+def _strip(stanza: Stanza, ours: Callable[[JID], bool]) -> Stanza:
+    """Without the ids that claim to be by one of ours, or by nobody who could be asked."""
+
+    def wanted(child: Child) -> bool:
+        if child[0] != ns.STANZA_ID or child[1] != "stanza-id":
+            return True
+        by = _by(stanza, child)
+        return by is not None and not ours(by)
+
+    return stanza.keep(wanted)
 
 
 class StanzaIds(Module):
@@ -31,24 +45,14 @@ class StanzaIds(Module):
 
     @on(MessageSending, Stage.STRIP)
     def strip_sent(self, event: MessageSending) -> None:
-        """What a local user sends must not carry ids of the user's own archive."""
+        """What a local user sends must not carry ids of anybody here."""
         if event.stanza.has(ns.STANZA_ID, "stanza-id"):
-            event.stanza = self._strip(event.stanza, event.account.jid)
+            is_local = self.context.registry.is_local
+            event.stanza = _strip(event.stanza, lambda by: is_local(by.domain))
 
     @on(MessageArriving, Stage.STRIP)
     def strip_arrived(self, event: MessageArriving) -> None:
-        """What arrives must not carry ids of the addressee's archive."""
+        """What arrives must not carry ids of the addressee's archive; others here may have given theirs."""
         if event.stanza.has(ns.STANZA_ID, "stanza-id"):
-            event.stanza = self._strip(event.stanza, event.account.jid)
-
-    def _strip(self, stanza: Stanza, owner: JID) -> Stanza:
-        """Without the ids that claim to be by the owner, by this domain, or by nobody who could be asked."""
-        ours = (owner.text, owner.domain)
-
-        def wanted(child: Child) -> bool:
-            if child[0] != ns.STANZA_ID or child[1] != "stanza-id":
-                return True
-            by = _by(stanza, child)
-            return by is not None and by not in ours
-
-        return stanza.keep(wanted)
+            ours = (event.account.jid, self.context.domain)
+            event.stanza = _strip(event.stanza, lambda by: by in ours)
