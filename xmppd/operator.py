@@ -12,6 +12,7 @@ from xmppd.core.counters import hits
 from xmppd.core.errors import StreamError
 from xmppd.core.jid import JID
 from xmppd.storage import accounts as store
+from xmppd.stream.outbox import Sent
 from xmppd.stream.session import ClientSession
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class ServerOperator:
 
     def sessions(self) -> Iterable[SessionRow]:
         """Give all sessions."""
-        return [_session(session) for session in self._sessions()]
+        return [_session(session, self._server.now()) for session in self._sessions()]
 
     async def kick(self, jid: JID, reason: str) -> int:
         """End the sessions of an account or domain, or the one session of a full JID."""
@@ -103,7 +104,7 @@ class ServerOperator:
         }
 
 
-def _session(session: ClientSession) -> SessionRow:
+def _session(session: ClientSession, now: float) -> SessionRow:
     connected = session.stream is not None
     described = session.description
     tls = f"{described['tls']} {described['cipher']}" if connected and "tls" in described else None
@@ -114,17 +115,29 @@ def _session(session: ClientSession) -> SessionRow:
         tls=tls,
         since=session.since,
         priority=session.priority,
-        sm=_stream_management(session),
+        sm=_stream_management(session, now),
     )
 
 
-def _stream_management(session: ClientSession) -> StreamManagementRow | None:
+def _stream_management(session: ClientSession, now: float) -> StreamManagementRow | None:
     if session.smacks is None or session.ledger is None:
         return None
+    queue = session.outbox.queue
+    first = queue[0] if queue else None
     return StreamManagementRow(
         inbound=session.ledger.handled,
         outbound=session.outbox.sent,
-        queue=len(session.outbox.queue or ()),
+        queue=len(queue or ()),
         resumable=session.smacks.resumable,
         hibernated=session.stream is None,
+        oldest=None if first is None else _named(first),
+        oldest_age=None if first is None else round(now - first.at),
     )
+
+
+def _named(entry: Sent) -> str:
+    """Kind, type and id of a stanza; never what is in it."""
+    stanza = entry.stanza
+    if stanza is None:
+        return "message in the archive"
+    return " ".join(filter(None, (stanza.kind, stanza.type, stanza.id)))

@@ -176,17 +176,17 @@ class OnlineTests(TestCase):
         """With --sm the counters are shown."""
         self.operator.rows = [
             session("a@a.example/1"),
-            session("a@a.example/2", sm=StreamManagementRow(3, 14, 1, True, False)),
-            session("a@a.example/3", sm=StreamManagementRow(30, 4, 100, False, False)),
+            session("a@a.example/2", sm=StreamManagementRow(3, 14, 1, True, False, "message chat m1", 7)),
+            session("a@a.example/3", sm=StreamManagementRow(30, 4, 0, False, False)),
         ]
         _, out, _ = await self.xmppctl("sessions", "--sm")
         self.assertEqual(
             out.splitlines(),
             [
-                "SESSION        HANDLED  SENT  QUEUE  STATE",
-                "a@a.example/1        -     -      -  off",
-                "a@a.example/2        3    14      1  resumable",
-                "a@a.example/3       30     4    100  acknowledging",
+                "SESSION        HANDLED  SENT  QUEUE  STATE          OLDEST UNACKNOWLEDGED  AGE (S)",
+                "a@a.example/1        -     -      -  off            -                            -",
+                "a@a.example/2        3    14      1  resumable      message chat m1              7",
+                "a@a.example/3       30     4      0  acknowledging  -                            -",
             ],
         )
 

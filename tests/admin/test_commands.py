@@ -117,7 +117,15 @@ class ListTests(CommandsTestCase):
                 "tls": None,
                 "since": "2030-03-17T17:46:40Z",
                 "priority": None,
-                "sm": {"inbound": 7, "outbound": 9, "queue": 2, "resumable": True, "hibernated": True},
+                "sm": {
+                    "inbound": 7,
+                    "outbound": 9,
+                    "queue": 2,
+                    "resumable": True,
+                    "hibernated": True,
+                    "oldest": None,
+                    "oldest_age": None,
+                },
             },
         )
 

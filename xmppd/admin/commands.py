@@ -46,6 +46,8 @@ class StreamManagementRow:
     :ivar inbound: stanzas from the client that the server has handled (``h``).
     :ivar outbound: stanzas sent to the client.
     :ivar queue: how many of them it has not acknowledged.
+    :ivar oldest: kind, type and id of the first of those, and
+    :ivar oldest_age: how long ago it was sent, in seconds; None where all is acknowledged.
     :ivar resumable: whether the session survives its connection.
     :ivar hibernated: whether the connection is gone and the session waits for resumption.
     """
@@ -55,6 +57,8 @@ class StreamManagementRow:
     queue: int
     resumable: bool
     hibernated: bool
+    oldest: str | None = None
+    oldest_age: int | None = None
 
 
 @dataclass(frozen=True)

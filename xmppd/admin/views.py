@@ -76,15 +76,15 @@ def _sessions(rows: Sequence[Row]) -> str:
 def _stream_management(rows: Sequence[Row]) -> str:
     if not rows:
         return "Nobody is online."
-    titles = ("SESSION", "HANDLED", "SENT", "QUEUE", "STATE")
+    titles = ("SESSION", "HANDLED", "SENT", "QUEUE", "STATE", "OLDEST UNACKNOWLEDGED", "AGE (S)")
     return table(titles, [_stream_management_cells(row["jid"], row["sm"]) for row in rows])
 
 
 def _stream_management_cells(jid: str, sm: Row | None) -> tuple[object, ...]:
     if sm is None:
-        return jid, None, None, None, "off"
+        return jid, None, None, None, "off", None, None
     state = "hibernated" if sm["hibernated"] else "resumable" if sm["resumable"] else "acknowledging"
-    return jid, sm["inbound"], sm["outbound"], sm["queue"], state
+    return jid, sm["inbound"], sm["outbound"], sm["queue"], state, sm["oldest"], sm["oldest_age"]
 
 
 def _presence(row: Row) -> str:

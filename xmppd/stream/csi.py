@@ -72,7 +72,7 @@ class Inactive:
         session = self._session
         session.outbox.send(stanza, row)
         if session.smacks is not None:
-            session.smacks.queued()
+            session.smacks.queued(stanza)
 
 
 def deactivate(session: ClientSession, limit: int) -> None:

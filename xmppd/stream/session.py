@@ -80,7 +80,7 @@ class ClientSession:
             return
         self.outbox.send(stanza, row)
         if self.smacks is not None:
-            self.smacks.queued()
+            self.smacks.queued(stanza)
 
     def forget(self, rows: Collection[int], ids: Collection[str]) -> None:
         """Messages were erased: let go of what is kept of them for the client."""

@@ -17,9 +17,10 @@ from xmppd.core import ns
 from xmppd.core.context import Clock
 from xmppd.core.counters import hits
 from xmppd.core.errors import StreamError
-from xmppd.core.stanza import escape_attribute
+from xmppd.core.stanza import Stanza, escape_attribute
 from xmppd.stream.csi import activate
 from xmppd.stream.ledger import Ledger
+from xmppd.stream.miscount import Recount
 from xmppd.stream.outbox import Sent, TooHigh
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Smacks:
         "_expired",
         "_expiry",
         "_limits",
+        "_recount",
         "_session",
         "_tell_more",
         "resumable",
@@ -117,6 +119,7 @@ class Smacks:
         self.resumable = resumable
         self.resume_for = resume_for
         self.token = new_token() if resumable else ""
+        self._recount = Recount()
         #: Requests without an answer, and whether the last answer was given before its time.
         self._answers_due = 0
         self._tell_more = False
@@ -179,6 +182,7 @@ class Smacks:
     def _tell(self) -> None:
         ledger = self._session.ledger
         assert ledger is not None
+        self._recount.nonzas += 1
         self._session.outbox.nonza(b"<a xmlns='%b' h='%d'/>" % (self.xmlns.encode(), ledger.handled))
 
     # -- what the client has handled
@@ -191,15 +195,19 @@ class Smacks:
         number = read_h(h)
         if number is None:
             raise StreamError("invalid-xml", "h must be a number below 2**32")
-        self._asked_at = None
+        asked_at, self._asked_at = self._asked_at, None
         try:
             self._session.outbox.acknowledged(number)
         except TooHigh as problem:
+            self._recount.too_high(self._session.jid.text, number, problem.sent)
             self.resumable = False
             raise too_high(self.xmlns, problem) from None
+        if asked_at is not None:
+            self._recount.answered(self._session.jid.text, number, asked_at)
 
-    def queued(self) -> None:
+    def queued(self, stanza: Stanza) -> None:
         """A stanza was queued: ask for an acknowledgement now and then, and keep the queue bounded."""
+        self._recount.sent(stanza)
         outbox = self._session.outbox
         queue = outbox.queue
         if queue is None:
@@ -220,6 +228,7 @@ class Smacks:
         """Send ``<r/>``, behind what is queued in this turn."""
         if self._asked_at is None and self._session.stream is not None:
             self._asked_at = self._session.outbox.sent
+            self._recount.nonzas += 1
             self._session.outbox.nonza(f"<r xmlns='{self.xmlns}'/>".encode())
 
     def _overflow(self) -> None:
@@ -280,6 +289,7 @@ class Smacks:
         previous = escape_attribute(self.token)
         resumed = f"<resumed xmlns='{self.xmlns}' previd='{previous}' h='{session.ledger.handled}'/>".encode()
         session.outbox.nonza(wrap(resumed))
+        self._recount.again += len(session.outbox.queue or ())
         session.outbox.rewrite(prepare)
         activate(session)
         if session.outbox.queue:

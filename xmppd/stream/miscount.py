@@ -1,0 +1,104 @@
+"""A client that counts wrongly is told apart from one that is late, and which known mistake would explain it.
+
+The project began with two modules that disagreed on what a stanza is.  A client's author who sees the
+numbers, the last stanzas and a guess finds such a mistake in minutes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from typing import Final
+
+from twisted.logger import Logger
+
+from xmppd.core import ns
+from xmppd.core.stanza import Stanza
+from xmppd.stream.ledger import MODULUS
+
+__all__ = ["Recount"]
+
+_log = Logger()
+
+#: Answers in a row that lag by the same number before it is called a miscount: one may be under way.
+SURE_AFTER: Final = 3
+#: Stanzas that are named in the log.
+LAST: Final = 10
+
+
+def _group(stanza: Stanza) -> str:
+    """What a client might leave out of its count."""
+    if stanza.kind == "message" and stanza.children:
+        namespace = stanza.children[0][0]
+        if namespace == ns.MAM:
+            return "archive results"
+        if namespace == ns.CARBONS:
+            return "carbons"
+    return {"presence": "presence", "iq": "iqs"}.get(stanza.kind, "messages")
+
+
+class Recount:
+    """What was sent on one session with stream management, by what a client may count wrongly."""
+
+    __slots__ = ("_lag", "_last", "_sent", "_times", "_told", "again", "nonzas")
+
+    def __init__(self) -> None:
+        self._sent: Counter[str] = Counter()
+        self._last: deque[tuple[str, str | None, str | None]] = deque(maxlen=LAST)
+        self._lag = self._times = 0
+        self._told = False
+        #: Nonzas of stream management, and stanzas sent again, which nobody must count.
+        self.nonzas = self.again = 0
+
+    def sent(self, stanza: Stanza) -> None:
+        """A stanza was numbered."""
+        self._sent[_group(stanza)] += 1
+        self._last.append((stanza.kind, stanza.type, stanza.id))
+
+    def answered(self, who: str, h: int, asked_at: int) -> None:
+        """The client has answered an ``<r/>``.
+
+        :param who: the session, for the log.
+        :param asked_at: stanzas sent when it was asked.
+        """
+        lag = (asked_at - h) % MODULUS
+        if not lag or lag > MODULUS >> 1:
+            self._lag = self._times = 0
+            return
+        self._times = self._times + 1 if lag == self._lag else 1
+        self._lag = lag
+        if self._times >= SURE_AFTER:
+            self._tell(who, f"{lag} fewer than were sent (h {h}, sent {asked_at})", self._too_few(lag))
+
+    def too_high(self, who: str, h: int, sent: int) -> None:
+        """The client has acknowledged more than was sent."""
+        ahead = (h - sent) % MODULUS
+        self._tell(who, f"{ahead} more than were sent (h {h}, sent {sent})", self._too_many(ahead))
+
+    def _too_few(self, lag: int) -> Iterator[str]:
+        for group, number in self._sent.items():
+            if number == lag:
+                yield f"it ignores {group}"
+        if lag == 1:
+            yield "it is off by one after resumption" if self.again else "it is off by one"
+
+    def _too_many(self, ahead: int) -> Iterator[str]:
+        if ahead == self.nonzas:
+            yield "it counts nonzas"
+        if self.again and ahead == self.again:
+            yield "it counts again what was sent again"
+        if ahead == 1:
+            yield "it is off by one"
+
+    def _tell(self, who: str, what: str, guesses: Iterator[str]) -> None:
+        if self._told:
+            return
+        self._told = True
+        _log.warn(
+            "{session}: the client miscounts: it acknowledges {what}."
+            " The last stanzas: {last}. Guesses: {guesses}.",
+            session=who,
+            what=what,
+            last=", ".join(" ".join(filter(None, each)) for each in self._last) or "none",
+            guesses="; ".join(guesses) or "none",
+        )
