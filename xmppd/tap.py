@@ -165,7 +165,7 @@ class XmppdService(Service):
         self._ports.append((None, admin_socket))
         for endpoint, port in self._ports:
             if endpoint is not None:
-                tune(port)
+                tune(port, self._server.services.lines)
                 port.startReading()
         self._watchdog.start()
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))

@@ -17,8 +17,9 @@ from xmppd.stream import wire
 
 __all__ = ["Admission", "TurnedAway", "raise_file_limit"]
 
-#: File descriptors that no connection gets: for the database, for xmppctl, for files of certificates.
-RESERVED_FILES: Final = 64
+#: File descriptors that no connection gets: for the database, for xmppctl, for files of certificates, and
+#: for those that are turned away, which are closed one turn of the reactor later.
+RESERVED_FILES: Final = 160
 #: As many as anybody needs.
 MOST_FILES: Final = 1 << 20
 

@@ -16,9 +16,12 @@ from twisted.internet._newtls import _BypassTLS
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.tcp import Port, Server
+from twisted.logger import LogEvent, Logger, globalLogPublisher
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
+
+from xmppd.core.budget import LineBudget
 
 __all__ = ["EagerConnection", "LeanTLS", "TLSFactory", "tune"]
 
@@ -193,8 +196,17 @@ class EagerConnection(Server):
         tls.makeConnection(_Beneath(FileDescriptor, self))
 
 
-def tune(port: Any) -> None:
-    """Make a listener accept such connections."""
+def tune(port: Any, lines: LineBudget | None = None) -> None:
+    """Make a listener accept such connections.
+
+    :param lines: how much it may log; without file descriptors that would be lines for every stranger.
+    """
+
+    def observe(event: LogEvent) -> None:
+        if lines is None or lines.allows("accept"):
+            globalLogPublisher(event)
+
     if isinstance(port, Port):
         port.transport = EagerConnection
         port.numberAccepts = ACCEPTS
+        port._logger = Logger("xmppd.stream.transport", observer=cast(Any, observe))
