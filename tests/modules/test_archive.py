@@ -497,6 +497,7 @@ class DiscoveryTests(ArchiveCase):
                 "after-id": "text-single",
                 "ids": "list-multi",
                 "include-groupchat": "boolean",
+                "{urn:xmpp:fulltext:0}fulltext": "text-single",
             },
         )
         self.assertIn(f"<value>{ns.MAM}</value>", answer)

@@ -1,7 +1,17 @@
 """Accounts and credentials."""
 
 from tests.storage.base import BlockingStore, message, on_each_database
-from xmppd.storage import accounts, archive, blocking, preferences, private, roster, sessions, tokens
+from xmppd.storage import (
+    accounts,
+    archive,
+    blocking,
+    preferences,
+    private,
+    roster,
+    search_index,
+    sessions,
+    tokens,
+)
 from xmppd.storage.accounts import Account, AccountExistsError, AccountState, Credential
 from xmppd.storage.marks import Mark
 
@@ -82,7 +92,10 @@ class AccountTests:
             preferences.save(cursor, account, preferences.ArchivePreferences("never"))
             private.put(cursor, account, "{urn:example}notes", b"<notes/>")
             tokens.add(cursor, account, "c", tokens.Token("HT-SHA-256-NONE", b"key", 1, 9), most=1)
-            cursor.execute("INSERT INTO search_position (account, seq) VALUES (?, 1)", (account,))
+            search_index.open_index(cursor)
+            batch = search_index.next_batch(cursor, account, 1)
+            assert batch is not None
+            search_index.add_batch(cursor, batch)
 
     def rows_of(self, account: int) -> dict[str, int]:
         found = {}

@@ -393,6 +393,21 @@ class ErasedFromFilesTests(StorageTestCase):
         store.dialect.scrub(store.connection)
         return b"abracadabra" in path.read_bytes()
 
+    def test_a_damaged_index_is_made_anew(self) -> None:
+        """Nothing else fails by it: here rows are taken out that were never put in."""
+        store = self.make_store_on_sqlite()
+        with store.transaction() as cursor:
+            cursor.executemany(APPEND.sql, [message(1, seq, stanza=stanza("word")) for seq in range(4, 20)])
+            cursor.execute("UPDATE search_position SET seq = 30")
+            archive.erase(cursor, 1)
+            self.assertEqual(search_index.position(cursor, 1), 0)
+            cursor.execute(APPEND.sql, message(1, 40, stanza=stanza("word")))
+            batch = search_index.next_batch(cursor, 1, 10)
+            assert batch is not None
+            search_index.add_batch(cursor, batch)
+            cursor.execute("SELECT rowid FROM search WHERE search MATCH '\"1xword\"'")
+            self.assertEqual(cursor.fetchall(), [(40,)])
+
     def test_cleaning_is_due_again_for_what_is_erased_meanwhile(self) -> None:
         store = self.make_store_on_sqlite()
 

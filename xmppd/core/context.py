@@ -137,6 +137,11 @@ class Database(Protocol):
         """Whether nothing can be written now: what was given to it lately cannot be read yet."""
         ...
 
+    @property
+    def queued(self) -> int:
+        """How many writes wait: whoever has time can wait until there are none."""
+        ...
+
     async def read(self, name: str, function: Callable[..., T], /, *args: Any) -> T:
         """Run `function(cursor, *args)` in a reading transaction."""
         ...

@@ -104,7 +104,7 @@ class Module:
     :cvar xeps: what it implements; `docs/xeps.md` is made from it.
     :cvar Options: a frozen dataclass of its settings.
     :cvar features: for disco#info of the domain.
-    :cvar account_features: for disco#info of every account.
+    :ivar account_features: for disco#info of every account.
     :cvar stream_features: elements that are always offered after authentication.
     """
 
@@ -112,7 +112,7 @@ class Module:
     xeps: ClassVar[tuple[Xep, ...]] = ()
     Options: ClassVar[type] = NoOptions
     features: ClassVar[tuple[str, ...]] = ()
-    account_features: ClassVar[tuple[str, ...]] = ()
+    account_features: tuple[str, ...] = ()
     stream_features: ClassVar[tuple[bytes, ...]] = ()
 
     def __init__(self, context: Context, options: Any) -> None:

@@ -13,6 +13,7 @@ from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq
 from xmppd.core.stanza import Stanza, escape_attribute
+from xmppd.modules.search import FULLTEXT, search_of
 from xmppd.storage import archive as store
 from xmppd.storage.archive import Query
 from xmppd.storage.statement import Cursor
@@ -53,7 +54,7 @@ class Archive(Module):
     def form(self, request: IqRequest) -> Payload:
         """The fields that a query may have."""
         self._own(request)
-        return ns.MAM, "query", f"<query xmlns='{ns.MAM}'>{_form()}</query>".encode()
+        return ns.MAM, "query", f"<query xmlns='{ns.MAM}'>{self._form()}</query>".encode()
 
     @iq("get", ns.MAM, "metadata", "account", beside=True, owner=True)
     async def metadata(self, request: IqRequest) -> Payload:
@@ -77,19 +78,38 @@ class Archive(Module):
         account = self._own(request)
         payload = tree.child(request.stanza, ns.MAM, "query")
         assert payload is not None
-        query, named = self._read(account, payload)
+        query, named, text = self._read(account, payload)
         session, database = request.session, self.context.database
         if session is not None:
             await session.room()
-        page = await database.read("archive page", _page, account.id, query, named)
-        if page is None:
-            raise StanzaError("item-not-found", "No message has that id")
+        page = await self._find(account, query, named, text)
         if session is not None:
             flipped = any((part.uri, part.name) == (ns.MAM, "flip-page") for part in payload.elements())
             queryid = payload.attributes.get("queryid")
             self._send(session, account, queryid, page.rows, flipped=flipped)
         # What waits to be written cannot be read while the database is faulted (section 4.3.2).
         return ns.MAM, "fin", self._fin(account, page, stable=not database.faulted)
+
+    async def _find(self, account: Account, query: Query, named: tuple[int, ...], text: str) -> store.Page:
+        read, search = self.context.database.read, search_of(self.context.host)
+        if search is None or not text:
+            page = await read("archive page", _page, account.id, query, named)
+        else:
+            there = await read("archive ids", _are_known, account.id, named)
+            page = await search.find(account, query, text) if there else None
+        if page is None:
+            raise StanzaError("item-not-found", "No message has that id")
+        return page
+
+    def _fields(self) -> Mapping[str, str]:
+        return FIELDS if search_of(self.context.host) is None else {**FIELDS, FULLTEXT: "text-single"}
+
+    def _form(self) -> str:
+        fields = "".join(_field(name, kind) for name, kind in self._fields().items())
+        return (
+            f"<x xmlns='{ns.DATA}' type='form'><field type='hidden' var='FORM_TYPE'>"
+            f"<value>{ns.MAM}</value></field>{fields}</x>"
+        )
 
     def _fin(self, account: Account, page: store.Page, *, stable: bool) -> bytes:
         first = last = None
@@ -110,11 +130,11 @@ class Archive(Module):
 
     # -- what is asked for
 
-    def _read(self, account: Account, payload: tree.Element) -> tuple[Query, tuple[int, ...]]:
-        """The query, and the sequences of all messages that it names: each must exist."""
-        fields = forms.submitted(payload, ns.MAM) or {}
+    def _read(self, account: Account, payload: tree.Element) -> tuple[Query, tuple[int, ...], str]:
+        """The query, the sequences of all messages that it names (each must exist), and the words."""
+        fields, offered = forms.submitted(payload, ns.MAM) or {}, self._fields()
         for name in fields:
-            if name not in FIELDS:
+            if name not in offered:
                 raise StanzaError("feature-not-implemented", f"The field {name[:40]!r} is not known")
         wanted = rsm.read(payload)
         if wanted.index is not None:
@@ -130,7 +150,7 @@ class Archive(Module):
             after=self._named(account, wanted.after) if wanted.after else None,
         )
         named = (query.after_id, query.before_id, query.after, query.before, *(query.ids or ()))
-        return query, tuple(seq for seq in named if seq is not None)
+        return query, tuple(seq for seq in named if seq is not None), _single(fields, FULLTEXT) or ""
 
     def _filter(self, account: Account, fields: Mapping[str, list[str]]) -> Query:
         query = _with(_single(fields, "with"), account)
@@ -183,9 +203,11 @@ class Archive(Module):
 
 def _page(cursor: Cursor, number: int, query: Query, named: tuple[int, ...]) -> store.Page | None:
     """A page; None if a message that the query names is not in the archive."""
-    if named and store.known(cursor, number, named) != set(named):
-        return None
-    return store.page(cursor, number, query)
+    return store.page(cursor, number, query) if _are_known(cursor, number, named) else None
+
+
+def _are_known(cursor: Cursor, number: int, named: tuple[int, ...]) -> bool:
+    return not named or store.known(cursor, number, named) == set(named)
 
 
 def _single(fields: Mapping[str, list[str]], name: str) -> str | None:
@@ -224,14 +246,6 @@ def _with(text: str | None, account: Account) -> Query:
     if jid.bare == account.jid and jid.resource:
         return Query(peer=account.jid.text, own_resource=jid.resource)
     return Query(peer=jid.bare.text, resource=jid.resource or None)
-
-
-def _form() -> str:
-    fields = "".join(_field(name, kind) for name, kind in FIELDS.items())
-    return (
-        f"<x xmlns='{ns.DATA}' type='form'><field type='hidden' var='FORM_TYPE'>"
-        f"<value>{ns.MAM}</value></field>{fields}</x>"
-    )
 
 
 def _field(name: str, kind: str) -> str:

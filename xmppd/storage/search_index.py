@@ -7,7 +7,7 @@ common word took 3 ms this way and 90 ms where one list had it for everyone, at 
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from xmppd.storage import meta
@@ -63,11 +63,8 @@ class Index(ABC):
         return
 
     @abstractmethod
-    def remove(self, cursor: Cursor, account: int, first: int, last: int) -> bool:
-        """Take rows out, while they still stand in the archive; both ends inclusive.
-
-        :returns: whether something is left to `clean`.
-        """
+    def remove(self, cursor: Cursor, account: int, first: int, last: int) -> None:
+        """Take rows out, while they still stand in the archive; both ends inclusive."""
 
     @abstractmethod
     def clean(self, cursor: Cursor, *, begin: bool) -> bool:
@@ -129,14 +126,13 @@ class FTS5(Index):
         """See Index.tidy."""
         cursor.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (self.MERGE,))
 
-    def remove(self, cursor: Cursor, account: int, first: int, last: int) -> bool:
+    def remove(self, cursor: Cursor, account: int, first: int, last: int) -> None:
         """See Index.remove."""
         rows = [(seq, words_of(stanza)) for seq, stanza in _rows(cursor, account, first, last)]
         cursor.executemany(
             "INSERT INTO search (search, rowid, words) VALUES ('delete', ?, ?)",
             [(seq, _owned(account, found)) for seq, found in rows if found],
         )
-        return any(found for _, found in rows)
 
     def clean(self, cursor: Cursor, *, begin: bool) -> bool:
         """Merge everything into one piece: what is marked as deleted is left out of it."""
@@ -183,13 +179,12 @@ class TextSearch(Index):
             [(account, seq, _owned(account, found)) for seq, found in rows if found],
         )
 
-    def remove(self, cursor: Cursor, account: int, first: int, last: int) -> bool:
+    def remove(self, cursor: Cursor, account: int, first: int, last: int) -> None:
         """See Index.remove; what is deleted goes with `Database.scrub`."""
         cursor.execute(
             "DELETE FROM search WHERE account = ? AND seq BETWEEN ? AND ?",
             (account, first, last),
         )
-        return False
 
     def clean(self, cursor: Cursor, *, begin: bool) -> bool:
         """The server does that by itself."""
@@ -253,9 +248,29 @@ def open_index(cursor: Cursor) -> bool:
         _forget(cursor)
         return False
     if meta.get(cursor, MADE) != VERSION:
-        drop_index(cursor)
-        index.create(cursor)
-        meta.put(cursor, MADE, VERSION)
+        _make_anew(cursor)
+    return True
+
+
+def _make_anew(cursor: Cursor) -> None:
+    drop_index(cursor)
+    index_of(cursor).create(cursor)
+    meta.put(cursor, MADE, VERSION)
+
+
+def _change(cursor: Cursor, change: Callable[[Index], None]) -> bool:
+    """Change the index. One that turns out to be damaged is made anew, and harms nothing else by that: the
+    server must be able to go on writing.
+
+    :returns: False if the index was made anew, and is empty.
+    """
+    try:
+        change(index_of(cursor))
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_CORRUPT_VTAB:
+            raise
+        _make_anew(cursor)
+        return False
     return True
 
 
@@ -285,7 +300,8 @@ def position(cursor: Cursor, account: int) -> int:
 def include(cursor: Cursor, account: int, seq: int, stanza: bytes) -> None:
     """A row of the history was put in between others: if the index has come by its place, it goes in here."""
     if seq <= position(cursor, account):
-        index_of(cursor).add(cursor, account, [(seq, words_of(stanza))])
+        row = (seq, words_of(stanza))
+        _change(cursor, lambda index: index.add(cursor, account, [row]))
 
 
 def behind(cursor: Cursor, accounts: Iterable[int]) -> list[int]:
@@ -324,10 +340,12 @@ def add_batch(cursor: Cursor, batch: Batch) -> None:
         (account, after, through),
     )
     there = {row[0] for row in cursor.fetchall()}
-    if there:
-        index = index_of(cursor)
+
+    def add(index: Index) -> None:
         index.add(cursor, account, [row for row in rows if row[0] in there])
         index.tidy(cursor)
+
+    if there and _change(cursor, add):
         cursor.execute(
             "INSERT INTO search_position (account, seq) VALUES (?, ?)"
             " ON CONFLICT (account) DO UPDATE SET seq = excluded.seq",
@@ -341,12 +359,9 @@ def add_batch(cursor: Cursor, batch: Batch) -> None:
 def remove(cursor: Cursor, account: int, first: int, last: int) -> None:
     """Rows are about to be erased: take them out of the index before. Both ends inclusive."""
     reached = position(cursor, account)
-    if reached and reached >= first:
-        _take_out(cursor, account, first, min(last, reached))
-
-
-def _take_out(cursor: Cursor, account: int, first: int, last: int) -> None:
-    if index_of(cursor).remove(cursor, account, first, last):
+    if not reached or reached < first:
+        return
+    if _change(cursor, lambda index: index.remove(cursor, account, first, min(last, reached))):
         meta.put(cursor, REMOVED, "yes")
 
 
@@ -362,7 +377,13 @@ def clean(cursor: Cursor, *, begin: bool) -> bool:
     """
     if begin:
         meta.put(cursor, REMOVED, "being cleaned")
-    if index_of(cursor).clean(cursor, begin=begin):
+    more = False
+
+    def step(index: Index) -> None:
+        nonlocal more
+        more = index.clean(cursor, begin=begin)
+
+    if _change(cursor, step) and more:
         return True
     cursor.execute("DELETE FROM meta WHERE name = ? AND value = 'being cleaned'", (REMOVED,))
     return False
