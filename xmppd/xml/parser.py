@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from xml.parsers import expat
 
@@ -18,6 +17,8 @@ from xmppd.core.errors import StreamError
 from xmppd.core.stanza import SEPARATOR, Child, Stanza
 from xmppd.xml import tree
 from xmppd.xml.gate import WHITESPACE, match_tag
+from xmppd.xml.items import Header, Item, Limits, Nonza, StreamEnd, beyond, standard_header
+from xmppd.xml.names import ChildNames, plain, split
 
 __all__ = ["Header", "Item", "Limits", "Nonza", "StreamEnd", "XMLParser", "beyond", "standard_header"]
 
@@ -57,123 +58,11 @@ _values = re.compile(
     rb"""[ \t\r\n]([^ \t\r\n=<>'"]++)[ \t\r\n]*+=[ \t\r\n]*+(?:'([^']*)'|"([^"]*)")"""
 ).findall
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one top-level element may be: bytes, elements (itself included), depth, attributes in all.
-
-    :ivar header_bytes: bytes of a stream header.
-    :ivar of_strangers: whether these are those before authentication, which have names of their own.
-    """
-
-    stanza_bytes: int = 262_144
-    elements: int = 1_000
-    depth: int = 64
-    attributes: int = 256
-    header_bytes: int = 10_240
-    of_strangers: bool = False
-
-    def name(self, limit: str) -> str:
-        """What a limit is called in the configuration."""
-        if self.of_strangers and limit in ("stanza_bytes", "elements"):
-            return f"unauthenticated_{limit}"
-        return {"stanza_bytes": limit, "header_bytes": "stream_header_bytes"}.get(limit, f"stanza_{limit}")
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A stream header.
-
-    :ivar attrs: its attributes, ``xml:lang`` under that name.
-    :ivar prefixes: the namespaces that it declares, by prefix (``''``: the default).
-    :ivar prefix: the root's own prefix.
-    """
-
-    namespace: str
-    name: str
-    attrs: dict[str, str]
-    prefixes: dict[str, str]
-    prefix: str = "stream"
-
-    @property
-    def content(self) -> str:
-        """The content namespace: what unprefixed elements of the stream are in."""
-        return self.prefixes.get("", "")
-
-    @property
-    def is_standard(self) -> bool:
-        """Whether it declares what every client declares, and nothing else."""
-        return (
-            (self.namespace, self.name, self.prefix) == (ns.STREAMS, "stream", "stream")
-            and len(self.prefixes) == 2
-            and "" in self.prefixes
-        )
-
-    def xml(self) -> bytes:
-        """A header with the same namespaces, to bring a new parser to the same place."""
-        declared = "".join(tree.declaration(prefix, uri) for prefix, uri in self.prefixes.items())
-        return f"<{self.prefix}{':' if self.prefix else ''}{self.name}{declared}>".encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Nonza:
-    """A top-level element that is not a stanza: name, attributes, and its bytes behind a header."""
-
-    namespace: str
-    name: str
-    attrs: dict[str, str]
-    raw: bytes
-    header: Header
-
-    def element(self) -> tree.Element:
-        """The tree of it."""
-        return tree.parse_within(self.header.xml(), self.raw)
-
-
-class StreamEnd:
-    """The end tag of the stream."""
-
-    __slots__ = ()
-
-
-Item = Header | Stanza | Nonza | StreamEnd
-
 #: What the handlers note of a top-level element, in one flat list: its name (None: the end of the stream),
 #: its attributes and its place; place, name and end of each child; its end.  Places are byte indices.
 #: Ends are what expat calls so: the place of the end tag, but the place behind an empty tag.
 _Noted = list[Any]
 _FIRST_CHILD = 3
-
-
-def standard_header(content: str = ns.CLIENT) -> Header:
-    """The header of nearly every client."""
-    return Header(ns.STREAMS, "stream", {}, {"": content, "stream": ns.STREAMS})
-
-
-def _split(name: str) -> tuple[str, str, str]:
-    """Namespace, local name and prefix of a name as expat gives it."""
-    parts = name.split(SEPARATOR)
-    if len(parts) == 1:
-        return "", name, ""
-    return parts[0], parts[1], parts[2] if len(parts) == 3 else ""
-
-
-class _ChildNames(dict[str, tuple[str, str] | None]):
-    """Namespace and name of children by expat's name; None where their bytes cannot stand elsewhere.
-
-    The content namespace of every stream is known as ``jabber:client`` inside the server.
-    """
-
-    def __init__(self, content: str) -> None:
-        self.content = content
-
-    def __missing__(self, name: str) -> tuple[str, str] | None:
-        namespace, local, prefix = _split(name)
-        known = None
-        if namespace and not prefix:
-            known = (ns.CLIENT if namespace == self.content else namespace, local)
-        self[name] = known
-        return known
 
 
 class XMLParser:
@@ -272,8 +161,8 @@ class XMLParser:
             if len(attrs) + len(prefixes) > self._limits.attributes:
                 raise beyond("attributes", self._limits)
             self._header_at = parser.CurrentByteIndex
-            namespace, local, prefix = _split(name)
-            self._begin(Header(namespace, local, _plain(attrs), prefixes, prefix))
+            namespace, local, prefix = split(name)
+            self._begin(Header(namespace, local, plain(attrs), prefixes, prefix))
 
         for event in _HEADER_EVENTS:
             setattr(parser, f"{event}Handler", _refuse)
@@ -287,7 +176,7 @@ class XMLParser:
         self._kinds: dict[str, str] = {}
         if header.is_standard:
             self._kinds = {f"{header.content}{SEPARATOR}{kind}": kind for kind in _KINDS}
-        self._names = _ChildNames(header.content)
+        self._names = ChildNames(header.content)
         parser = self._expat
         parser.StartNamespaceDeclHandler = None
         parser.StartElementHandler, parser.EndElementHandler, self._opened = _watch(
@@ -364,7 +253,7 @@ class XMLParser:
         if buffer.find(b"xml", start, first) >= 0:
             if buffer.find(b"xmlns:", start, first) >= 0:
                 return self._foreign(buffer, start, end, noted)
-            attrs = _plain(attrs)
+            attrs = plain(attrs)
         # From the end, because that is twice as fast.
         if buffer.rfind(_STREAM_PREFIX, start, end) >= 0:
             return self._foreign(buffer, start, end, noted)
@@ -436,9 +325,9 @@ class XMLParser:
         header, name, attrs = self.header, noted[0], noted[1]
         assert header is not None
         raw = bytes(buffer[start:end])
-        namespace, local, _ = _split(name)
+        namespace, local, _ = split(name)
         if local not in _KINDS or namespace != header.content:
-            return Nonza(namespace, local, _plain(attrs), raw, header)
+            return Nonza(namespace, local, plain(attrs), raw, header)
         stanza = tree.stanza(tree.parse_within(header.xml(), raw))
         if len(stanza.inner) > self._limits.stanza_bytes:
             raise beyond("stanza_bytes", self._limits)
@@ -533,24 +422,6 @@ def _bounded_namespaces(data: bytes) -> tuple[bytes, tuple[str, str] | None]:
 
 def _is_long_namespace(name: bytes, single: bytes, double: bytes) -> bool:
     return name.startswith(b"xmlns") and len(single or double) > _LONGEST_NAMESPACE
-
-
-def _plain(attrs: dict[str, str]) -> dict[str, str]:
-    """Attributes by the names that a `Stanza` has them under."""
-    return {_plain_name(name): value for name, value in attrs.items()}
-
-
-def _plain_name(name: str) -> str:
-    if SEPARATOR not in name:
-        return name
-    namespace, local, _ = _split(name)
-    return f"xml:{local}" if namespace == ns.XML else f"{namespace}{SEPARATOR}{local}"
-
-
-def beyond(limit: str, limits: Limits) -> StreamError:
-    """The error for more than the limit of that name allows."""
-    most, name = getattr(limits, limit), limits.name(limit)
-    return StreamError("policy-violation", f"The most that is allowed is {most} ({name})")
 
 
 def _refuse(*_: Any) -> None:
