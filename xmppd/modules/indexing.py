@@ -144,7 +144,7 @@ class Indexer:
 
     async def _pause(self, seconds: float) -> None:
         passed: Deferred[None] = Deferred()
-        self._clock.callLater(max(seconds, PAUSE), passed.callback, None)
+        self._clock.callLater(min(max(seconds, PAUSE), LONGEST), passed.callback, None)
         await passed
 
 
