@@ -6,6 +6,7 @@ VENV ?= .venv
 DOMAIN ?=
 TESTS ?= tests
 SECONDS_OF_COUNTING ?= 3600
+KILLS ?= 200
 # What to measure (without, all), and more arguments for it: make compare ONLY="chat,login" ARGS="--write"
 ONLY ?=
 ARGS ?=
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 INTEROP := tests/interop
 
-.PHONY: run test lint format bench compare docs counting playground clean
+.PHONY: run test lint format bench compare docs counting kills playground clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/made-run
@@ -53,6 +54,10 @@ docs: $(VENV)/made-run
 counting: $(VENV)/made-test
 	XMPPD_COUNTING_EXAMPLES=1000000 timeout --preserve-status $(SECONDS_OF_COUNTING) \
 		$(BIN)/python -m twisted.trial tests.stream.test_counting
+
+# The server killed under load; afterwards everything acknowledged is there (tests/endurance/kill.py).
+kills: $(VENV)/made-test
+	@$(BIN)/python -m tests.endurance.kill --kills $(KILLS) $(ARGS)
 
 playground: $(VENV)/made-run
 	@echo "Connect to localhost, port 5222, as user0@localhost to user9@localhost with the password pw."
