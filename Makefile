@@ -5,6 +5,9 @@ VENV ?= .venv
 # The domain to serve; without one, what xmppd.toml says, or else localhost.
 DOMAIN ?=
 TESTS ?= tests
+# What to fuzz (xml, sasl, jid or pages), and for how long.
+TARGET ?= xml
+SECONDS ?= 600
 SECONDS_OF_COUNTING ?= 3600
 KILLS ?= 200
 # What to measure (without, all), and more arguments for it: make compare ONLY="chat,login" ARGS="--write"
@@ -15,7 +18,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 INTEROP := tests/interop
 
-.PHONY: run test lint format bench compare docs counting kills playground clean
+.PHONY: run test lint format bench compare docs counting kills playground fuzz strangers clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/made-run
@@ -59,6 +62,13 @@ counting: $(VENV)/made-test
 kills: $(VENV)/made-test
 	@$(BIN)/python -m tests.endurance.kill --kills $(KILLS) $(ARGS)
 
+fuzz: $(VENV)/made-fuzz
+	@$(BIN)/python -m fuzz $(TARGET) --seconds $(SECONDS)
+
+# Let 20,000 strangers come and go, and look at the memory of the server.
+strangers: $(VENV)/made-test
+	@$(BIN)/python -m tests.hostile.memory --connections 20000
+
 playground: $(VENV)/made-run
 	@echo "Connect to localhost, port 5222, as user0@localhost to user9@localhost with the password pw."
 	@exec $(BIN)/python bench/serve.py --root data/playground --port 5222 --users 10
@@ -91,6 +101,10 @@ $(VENV)/made-test: setup.py pyproject.toml tests/constraints.txt | $(BIN)/python
 # PostgreSQL's programs; installed by whoever may, or else named with the line that installs them.
 $(VENV)/made-postgresql: tests/postgres.py | $(VENV)/made-test
 	@DEBIAN_FRONTEND=noninteractive $(BIN)/python -c 'from tests.postgres import programs; programs()'
+	@touch $@
+
+$(VENV)/made-fuzz: $(VENV)/made-test
+	$(PIP) --editable '.[fuzz]'
 	@touch $@
 
 $(INTEROP)/node_modules/made: $(INTEROP)/package.json $(INTEROP)/package-lock.json | $(VENV)/made-test

