@@ -2,7 +2,7 @@
 thread."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -126,6 +126,28 @@ class Dialect(ABC):
     @abstractmethod
     def scrub(self, connection: Any) -> None:
         """Let no erased content stand in the database's files any longer than it has to."""
+
+    # For moving everything elsewhere (transfer.py)
+
+    def is_used(self, connection: Any) -> bool:
+        """Whether a server uses the database, where `prepare` does not keep it out."""
+        return False
+
+    @abstractmethod
+    def columns(self, connection: Any, table: str) -> list[str]:
+        """The columns of a table, in order."""
+
+    @abstractmethod
+    def stream(self, connection: Any, sql: str, size: int) -> Iterator[list[Row]]:
+        """The rows of a query without parameters in pieces of this size, never all of them in memory."""
+
+    @abstractmethod
+    def last_account(self, connection: Any) -> int:
+        """The greatest number that any account has or had; 0 if there was none."""
+
+    @abstractmethod
+    def set_last_account(self, connection: Any, number: int) -> None:
+        """The next account gets a greater number."""
 
     def schema(self) -> list[tuple[int, str]]:
         """The schema files of this database in order: (version, text)."""

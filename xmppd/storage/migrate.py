@@ -17,7 +17,7 @@ def migrate(dialect: Dialect, connection: Any) -> list[str]:
     """
     files = dialect.schema()
     newest = files[-1][0]
-    found = _version(dialect, connection)
+    found = version(dialect, connection)
     if found == newest:
         return []
     if found > newest:
@@ -33,8 +33,11 @@ def migrate(dialect: Dialect, connection: Any) -> list[str]:
     return lines
 
 
-def _version(dialect: Dialect, connection: Any) -> int:
-    """0 for an empty database."""
+def version(dialect: Dialect, connection: Any) -> int:
+    """The schema version of a database; 0 for an empty one.
+
+    :raises SchemaError: if it is not one of this program.
+    """
     if not dialect.has_tables(connection):
         return 0
     cursor = dialect.cursor(connection)

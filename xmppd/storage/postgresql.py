@@ -1,6 +1,6 @@
 """PostgreSQL, by psycopg 3."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,9 @@ server, deadlock, resources, locks, intervention of the operator, system, config
 CONNECT_TIMEOUT = 10
 TCP_TIMEOUT = 30
 """Seconds: to connect, and until a server that does not answer counts as lost."""
+
+PATIENCE = 20
+"""Tenths of a second that other connections have to go."""
 
 
 @lru_cache(maxsize=512)
@@ -197,3 +200,45 @@ class PostgreSQL(Dialect):
         connection.execute("VACUUM archive")
         if connection.execute("SELECT to_regclass('search')").fetchone()[0] is not None:
             connection.execute("VACUUM search")
+
+    def is_used(self, connection: Any) -> bool:
+        """Whether other connections call themselves as the server's do. One that has just been closed may
+        need a moment to go."""
+        connection.execute("SET application_name = 'xmppctl'")
+        for _ in range(PATIENCE):
+            found = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'xmppd'"
+            ).fetchone()
+            if not found[0]:
+                return False
+            connection.execute("SELECT pg_sleep(0.1)")
+        return True
+
+    def columns(self, connection: Any, table: str) -> list[str]:
+        """From the schema that the server keeps."""
+        found = connection.execute(
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_schema = current_schema() AND table_name = %s ORDER BY ordinal_position",
+            (table,),
+        )
+        return [row[0] for row in found]
+
+    def stream(self, connection: Any, sql: str, size: int) -> Iterator[list[Row]]:
+        """A cursor in the server."""
+        with connection.cursor(name="stream", binary=True) as cursor:
+            cursor.execute(sql)
+            while rows := cursor.fetchmany(size):
+                yield rows
+
+    def last_account(self, connection: Any) -> int:
+        """The identity column's sequence keeps it."""
+        found = connection.execute(
+            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM account_id_seq"
+        )
+        return int(found.fetchone()[0])
+
+    def set_last_account(self, connection: Any, number: int) -> None:
+        """Where the identity column's sequence keeps it."""
+        if number:
+            connection.execute("SELECT setval('account_id_seq', %s)", (number,))

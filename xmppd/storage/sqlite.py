@@ -230,6 +230,26 @@ class SQLite(Dialect):
         """Deleted content is overwritten in the database (secure_delete); empty the log too."""
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def columns(self, connection: Any, table: str) -> list[str]:
+        """From the schema that SQLite keeps."""
+        return [row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+
+    def stream(self, connection: Any, sql: str, size: int) -> Iterator[list[Row]]:
+        """A cursor of SQLite reads as it goes."""
+        cursor = connection.execute(sql)
+        while rows := cursor.fetchmany(size):
+            yield rows
+
+    def last_account(self, connection: Any) -> int:
+        """AUTOINCREMENT keeps it."""
+        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'account'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def set_last_account(self, connection: Any, number: int) -> None:
+        """Where AUTOINCREMENT keeps it."""
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'account'")
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('account', ?)", (number,))
+
 
 class MemorySQLite(SQLite):
     """A database that is gone when it is closed: for tests and for trying things out."""
