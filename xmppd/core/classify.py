@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from xmppd.core import ns
 from xmppd.core.jid import JID
@@ -81,6 +81,11 @@ class Verdict(NamedTuple):
     reason: str
 
 
+_CONTENT: Final = Verdict(True, "content")
+_NO_CONTENT: Final = Verdict(False, "no content")
+_STATE_ONLY: Final = Verdict(False, "chat state only")
+
+
 def _hints(stanza: Stanza) -> set[str]:
     return {name for namespace, name, _, _ in stanza.children if namespace == ns.HINTS}
 
@@ -112,9 +117,7 @@ def should_archive(stanza: Stanza) -> Verdict:
             return Verdict(False, "hint no-store")
         if _HINT_STORE in hints:
             return Verdict(True, "hint store")
-    if is_conversation(stanza):
-        return Verdict(True, "content")
-    return Verdict(False, "no content")
+    return _CONTENT if is_conversation(stanza) else _NO_CONTENT
 
 
 def may_be_kept_for_later(stanza: Stanza) -> Verdict:
@@ -127,10 +130,10 @@ def may_be_kept_for_later(stanza: Stanza) -> Verdict:
             return Verdict(False, "hint no-store")
         if _HINT_STORE in hints:
             return Verdict(True, "hint store")
-    content = any(
-        namespace != ns.CHAT_STATES and name != "thread" for namespace, name, _, _ in stanza.children
-    )
-    return Verdict(content, "content" if content else "chat state only")
+    for namespace, name, _, _ in stanza.children:
+        if namespace != ns.CHAT_STATES and name != "thread":
+            return _CONTENT
+    return _STATE_ONLY
 
 
 def is_carbon(stanza: Stanza) -> bool:

@@ -70,7 +70,7 @@ class Stanza:
     :ivar children: where each child stands in `inner`.
     """
 
-    __slots__ = ("_wire", "attrs", "children", "inner", "kind", "sender", "to")
+    __slots__ = ("_alone", "_wire", "attrs", "children", "inner", "kind", "sender", "to")
 
     def __init__(
         self,
@@ -89,6 +89,8 @@ class Stanza:
         self.to = to
         self.sender = sender
         self._wire: bytes | None = None
+        #: Kept for the archives of both sides; a stanza that waits for an acknowledgement is another one.
+        self._alone: bytes | None = None
 
     def __repr__(self) -> str:
         # Names and addresses only: a stanza may end up in a log line, its content must not.
@@ -126,7 +128,11 @@ class Stanza:
 
     def has_namespace(self, namespace: str) -> bool:
         """Whether any child is in that namespace."""
-        return any(child[0] == namespace for child in self.children)
+        # A loop, not any(): a generator costs twice as much, and every message is asked four times.
+        for child in self.children:  # noqa: SIM110
+            if child[0] == namespace:
+                return True
+        return False
 
     def xml(self, child: Child) -> bytes:
         """The bytes of a child; a child in the content namespace has no declaration of its own."""
@@ -156,7 +162,11 @@ class Stanza:
     def adding(self, namespace: str, name: str, xml: bytes) -> Stanza:
         """The stanza with one more child at the end."""
         end = len(self.inner)
-        return self._copy(self.inner + xml, (*self.children, (namespace, name, end, end + len(xml))))
+        more = self._copy(self.inner + xml, (*self.children, (namespace, name, end, end + len(xml))))
+        if self._wire is not None and end:
+            close = _END_TAGS[self.kind]
+            more._wire = b"".join((self._wire[: -len(close)], xml, close))
+        return more
 
     def readdressed(self, *, to: JID | None) -> Stanza:
         """The same stanza for another addressee."""
@@ -203,5 +213,12 @@ class Stanza:
 
     def standing_alone(self, namespace: str = "jabber:client") -> bytes:
         """The bytes with the content namespace declared: for the archive and for wrappers."""
+        if namespace != "jabber:client":
+            return self._declaring(namespace)
+        if self._alone is None:
+            self._alone = self._declaring(namespace)
+        return self._alone
+
+    def _declaring(self, namespace: str) -> bytes:
         cut = len(self.kind) + 1
         return b"%b xmlns='%b'%b" % (self.wire[:cut], namespace.encode(), self.wire[cut:])
