@@ -127,7 +127,7 @@ class XMLParser:
         problem: tuple[str, str] | None = None
         awaiting = self.header is None
         if len(data) > _LONGEST_NAMESPACE:
-            data, problem = _bounded_namespaces(data)
+            data, problem = bounded_namespaces(data)
         buffer: bytes | bytearray = data
         if self._buffer:
             self._buffer += data
@@ -200,7 +200,10 @@ class XMLParser:
     # -- finished elements
 
     def _cut(self, buffer: bytes | bytearray, position: int, items: list[Item]) -> int:
-        """Cut what has been noted out of the buffer, from `position` on; return how far that goes."""
+        """Cut what has been noted out of the buffer, from `position` on.
+
+        :return: how far that goes; -1 if the stream has ended.
+        """
         base = self.fed
         for noted in self._noted:
             start = noted[2] - base
@@ -209,7 +212,7 @@ class XMLParser:
             if noted[0] is None:
                 items.append(StreamEnd())
                 self.ended, self.at_rest = True, False
-                break
+                return -1
             position = noted[-1] - base
             if len(noted) > 4 or not _is_empty_tag(buffer, start, position):
                 position = buffer.index(b">", position) + 1
@@ -403,7 +406,7 @@ def _declares_namespace(buffer: bytes | bytearray, start: int) -> bool:
     return tag is None or b"xmlns" in tag[0]
 
 
-def _bounded_namespaces(data: bytes) -> tuple[bytes, tuple[str, str] | None]:
+def bounded_namespaces(data: bytes) -> tuple[bytes, tuple[str, str] | None]:
     """What may be parsed of `data`, and what is wrong with the rest: a namespace that is too long."""
     if not _long_namespace.search(data):
         return data, None
