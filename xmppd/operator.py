@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from xmppd import __version__
-from xmppd.admin.commands import SessionRow, StreamManagementRow, UserRow
+from xmppd.admin.commands import FoundRow, SessionRow, StreamManagementRow, UserRow
 from xmppd.core.counters import hits
-from xmppd.core.errors import StreamError
+from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.jid import JID
+from xmppd.modules.search import search_of
 from xmppd.storage import accounts as store
+from xmppd.storage.archive import Query
+from xmppd.storage.archive_book import arrived
+from xmppd.storage.words import text_of
 from xmppd.stream.outbox import Sent
 from xmppd.stream.session import ClientSession
 
@@ -81,6 +85,20 @@ class ServerOperator:
             session.close(StreamError("policy-violation", reason or "The operator has ended this session"))
         return len(chosen)
 
+    async def search_archive(self, jid: JID, words: str, limit: int) -> tuple[Iterable[FoundRow], bool]:
+        """Give the newest messages of an account that have all these words, and whether these are all."""
+        account = self._server.registry.account(jid)
+        if account is None or account.id is None:
+            raise StanzaError("item-not-found", f"There is no account {jid}")
+        search = search_of(cast(Any, self._server.hosts[jid.domain]))
+        if search is None:
+            raise StanzaError("feature-not-implemented", "Search is switched off (modules.search.enabled)")
+        page = await search.find(account, Query(limit=limit, backwards=True), words)
+        ids = self._server.archive.ids_of(account, [seq for seq, _ in page.rows])
+        return [
+            _found(name, seq, stored) for name, (seq, stored) in zip(ids, page.rows, strict=True)
+        ], page.complete
+
     async def stats(self) -> Mapping[str, int | float | str]:
         """Give figures about the process, by name."""
         server = self._server
@@ -102,6 +120,11 @@ class ServerOperator:
             "database": "faulted: nothing can be stored" if server.database.faulted else "healthy",
             **{f"hits_{limit}": times for limit, times in hits.all().items()},
         }
+
+
+def _found(name: str, seq: int, stored: bytes) -> FoundRow:
+    message = arrived(stored)
+    return FoundRow(name, seq / 1_000_000, str(message.sender), str(message.to), text_of(stored).strip())
 
 
 def _session(session: ClientSession, now: float) -> SessionRow:

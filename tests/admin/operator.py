@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from xmppd.admin.commands import SessionRow, StreamManagementRow, UserRow
+from xmppd.admin.commands import FoundRow, SessionRow, StreamManagementRow, UserRow
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID
 
@@ -14,6 +14,7 @@ class FakeOperator:
         self.passwords: dict[str, str] = {}
         self.states: dict[str, str] = {}
         self.rows: list[SessionRow] = []
+        self.messages: list[FoundRow] = []
         self.kicked: list[tuple[str, str]] = []
         self.fault: Exception | None = None
 
@@ -58,6 +59,11 @@ class FakeOperator:
     async def kick(self, jid: JID, reason: str) -> int:
         self.kicked.append((jid.text, reason))
         return sum(jid.text in {row.jid, JID.parse(row.jid).bare.text} for row in self.rows)
+
+    async def search_archive(self, jid: JID, words: str, limit: int) -> tuple[Iterable[FoundRow], bool]:
+        self.require(jid)
+        found = [row for row in self.messages if words in row.text]
+        return found[-limit:], len(found) <= limit
 
     async def stats(self) -> Mapping[str, int | float | str]:
         return {"accounts": len(self.states), "messages": 12, "uptime": 3.25, "version": "0.1.0"}

@@ -20,10 +20,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.admin.operator import FakeOperator, session
 from tests.stream.pki import NOW, issue, save
 from xmppd.admin import cli, client, offline
-from xmppd.admin.commands import Arguments, Command, Report, Result, StreamManagementRow, build
+from xmppd.admin.commands import Arguments, Command, FoundRow, Report, Result, StreamManagementRow, build
 from xmppd.admin.server import AdminFactory
 from xmppd.config import module_options
 from xmppd.config.sample import sample
+from xmppd.testing import InProcessServer
 
 
 class Terminal(io.StringIO):
@@ -202,6 +203,27 @@ class OnlineTests(TestCase):
         _, out, _ = await self.xmppctl("stats")
         self.assertEqual(out.splitlines()[1:3], ["messages  12", "uptime    3.2"])
 
+    async def test_archive_search(self) -> None:
+        """Messages stand in a table; that there are more is said."""
+        self.operator.states["alice@a.example"] = "active"
+        self.assertEqual(
+            await self.xmppctl("archive", "search", "alice@a.example", "hi"),
+            (0, "No message has these words.\n", ""),
+        )
+        self.operator.messages = [
+            FoundRow("id", 1_900_000_000.0, "bob@b.example", "alice@a.example", f"hi you\x1b {number}")
+            for number in range(2)
+        ]
+        _, out, _ = await self.xmppctl("archive", "search", "alice@a.example", "hi", "you", "--limit", "1")
+        self.assertEqual(
+            out.splitlines(),
+            [
+                "TIME (UTC)        FROM           TO               TEXT",
+                "2030-03-17 17:46  bob@b.example  alice@a.example  hi you\N{REPLACEMENT CHARACTER} 1",
+                "There are older ones; --limit shows more.",
+            ],
+        )
+
     async def test_progress(self) -> None:
         """How far a command is, is drawn where somebody looks."""
 
@@ -268,6 +290,47 @@ class OfflineTestCase(SynchronousTestCase):
 
     def xmppctl(self, *arguments: str, stdin: str = "x\n") -> tuple[int, str, str]:
         return run(arguments, io.StringIO(stdin), io.StringIO())
+
+
+class MigrateTests(OfflineTestCase):
+    """Moving a database; that everything arrives is tested with the storage."""
+
+    def make(self, name: str) -> None:
+        database = InProcessServer(database=f"sqlite:{self.folder / name}")
+        database.add_user("alice@localhost")
+        database.stop()
+
+    def test_everything_is_moved_and_counted(self) -> None:
+        """Progress is drawn, counts stand in a table."""
+        self.make("old")
+        err = Terminal()
+        code, out, _ = run(("migrate", "sqlite:old", "sqlite:new"), io.StringIO(), err)
+        self.assertEqual(code, 0)
+        self.assertRegex(out, r"(?m)^account +1$")
+        self.assertIn("Set server.database in the configuration", out)
+        self.assertIn(f"account: [{'#' * 30}] 100% (1 of 1)", err.getvalue())
+        self.assertEqual((self.folder / "new").stat().st_mode & 0o777, 0o600)
+
+    def test_json(self) -> None:
+        """Programs get the counts."""
+        self.make("old")
+        _, out, _ = self.xmppctl("--json", "migrate", "sqlite:old", "sqlite:new")
+        self.assertEqual(json.loads(out)["rows"]["account"], 1)
+
+    def test_refusals(self) -> None:
+        """What cannot be moved is said in one line, and nothing is moved."""
+        self.make("old")
+        self.make("full")
+        for target, why in (
+            ("sqlite:full", "not empty"),
+            ("sqlite:old", "in use"),
+            ("mysql:x", "No such kind"),
+        ):
+            code, out, err = self.xmppctl("migrate", "sqlite:old", target)
+            self.assertEqual((code, out), (1, ""))
+            self.assertIn(why, err)
+        code, _, err = self.xmppctl("migrate", "sqlite:nowhere", "sqlite:new")
+        self.assertEqual((code, "does not exist" in err), (1, True))
 
 
 class OfflineTests(OfflineTestCase):

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.admin.operator import FakeOperator, session
-from xmppd.admin.commands import Result, StreamManagementRow, build
+from xmppd.admin.commands import FoundRow, Result, StreamManagementRow, build
 from xmppd.admin.wire import CommandError
 from xmppd.core.errors import StanzaError
 
@@ -63,7 +63,7 @@ class AccountTests(CommandsTestCase):
             names = {argument.name for argument in command.arguments}
             if "jid" not in names:
                 continue
-            more = {"password": "x"} if "password" in names else {}
+            more = {name: "x" for name in ("password", "words") if name in names}
             self.assertEqual(self.error(command.name, jid="a b@a.example", **more).code, "invalid-jid")
             self.assertEqual(self.error(command.name, jid="alice@c.example", **more).code, "unknown-domain")
             if command.name not in {"kick", "sessions"}:
@@ -151,6 +151,42 @@ class ListTests(CommandsTestCase):
     def test_stats(self) -> None:
         """The figures come as they are."""
         self.assertEqual(self.run_command("stats")["accounts"], 3)
+
+
+class ArchiveSearchTests(CommandsTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.operator.states["alice@a.example"] = "active"
+        self.operator.messages = [
+            FoundRow(f"id{number}", 1_900_000_000.0 + number, "bob@b.example/x", "alice@a.example", "hi")
+            for number in range(3)
+        ]
+
+    def test_messages(self) -> None:
+        """Messages come with id, time in UTC, addresses and text."""
+        answer = self.run_command("archive-search", jid="alice@a.example", words="hi", limit=2)
+        self.assertEqual((answer["jid"], answer["complete"]), ("alice@a.example", False))
+        self.assertEqual(
+            answer["messages"][0],
+            {
+                "id": "id1",
+                "time": "2030-03-17T17:46:41Z",
+                "from": "bob@b.example/x",
+                "to": "alice@a.example",
+                "text": "hi",
+            },
+        )
+
+    def test_limit(self) -> None:
+        """The limit is sensible."""
+        for limit in (0, -1, 100_000):
+            error = self.error("archive-search", jid="alice@a.example", words="hi", limit=limit)
+            self.assertEqual(error.code, "usage")
+
+    def test_words_are_not_logged(self) -> None:
+        """What is searched for is as private as messages."""
+        words = next(each for each in self.commands["archive-search"].arguments if each.name == "words")
+        self.assertTrue(words.secret)
 
 
 class ArgumentTests(CommandsTestCase):

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tests.modules.test_archive import ALICE, Answer, ArchiveCase, form, page
+from xmppd.admin.commands import FoundRow
 from xmppd.core import ns
+from xmppd.core.errors import StanzaError
+from xmppd.core.jid import JID
 from xmppd.modules import indexing, search
 from xmppd.modules.search import Search
+from xmppd.operator import ServerOperator
 from xmppd.storage import archive as store
 from xmppd.storage import search_index
 from xmppd.storage.errors import FaultError
@@ -156,8 +160,35 @@ class QueryTests(SearchCase):
         self.assertEqual(self.find("five").stamps, [stamp(self.last())])
 
 
+class OperatorTests(SearchCase):
+    def search(self, words: str, limit: int = 10, name: str = "alice") -> tuple[list[FoundRow], bool]:
+        work = ServerOperator(self.world.server).search_archive(JID.parse(f"{name}@localhost"), words, limit)
+        rows, complete = self.world.wait_for(work)
+        return list(rows), complete
+
+    def test_operators_find_messages(self) -> None:
+        self.say(self.alice, "bob@localhost/desk", "apple one", "apple &amp; two")
+        (row,), complete = self.search("apple", 1)
+        self.assertEqual(
+            (row.text, row.sender, row.to), ("apple & two", f"{ALICE}/home", "bob@localhost/desk")
+        )
+        self.assertEqual((row.id, complete), (self.find("two").ids[0], False))
+        self.assertEqual(stamp(round(row.time * 1_000_000)), self.find("two").stamps[0])
+        self.assertEqual([len(self.search(words)[0]) for words in ("apple", "pear")], [2, 0])
+
+    def test_there_is_no_such_account(self) -> None:
+        error = self.assertRaises(StanzaError, self.search, "apple", name="nobody")
+        self.assertEqual(error.condition, "item-not-found")
+
+
 class SwitchedOffTests(SearchCase):
     settings = ("modules.search.enabled=false",)
+
+    def test_operators_are_told(self) -> None:
+        operator = ServerOperator(self.world.server)
+        work = operator.search_archive(JID.parse(ALICE), "apple", 1)
+        error = self.assertRaises(StanzaError, self.world.wait_for, work)
+        self.assertEqual(error.condition, "feature-not-implemented")
 
     def test_nothing_is_offered(self) -> None:
         self.say(self.alice, "bob@localhost", "apple")

@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 from xmppd import __version__
 from xmppd.admin import offline, views
 from xmppd.admin.client import ServerUnreachableError, call
+from xmppd.admin.migration import migrate
 from xmppd.admin.tables import safe
 from xmppd.admin.wire import CommandError
 from xmppd.config import ConfigError, module_options
@@ -89,14 +90,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"xmppctl {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
 
+    _add_account_commands(_adder(commands, common))
+    _add_other_commands(_adder(commands, common))
+    help = "Look after the archives."
+    archive = commands.add_parser("archive", help=help, description=help)
+    parts = archive.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_archive_commands(_adder(parts, common, "archive-"))
+    return parser
+
+
+def _adder(
+    commands: "argparse._SubParsersAction[_Parser]", common: _Parser, prefix: str = ""
+) -> Callable[..., argparse.ArgumentParser]:
+    """What adds a command.
+
+    :param prefix: of its name on the way to the server.
+    """
+
     def add(name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help, description=help, parents=[common])
-        command.set_defaults(run=run, command=name)
+        command.set_defaults(run=run, command=prefix + name)
         return command
 
-    _add_account_commands(add)
-    _add_other_commands(add)
-    return parser
+    return add
 
 
 def _add_account_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -128,10 +144,28 @@ def _add_other_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     kick.add_argument("reason", nargs="?", metavar="REASON", help="a sentence that the client gets")
     add("stats", _stats, "Show figures about the server.")
     add("check", _check, "Check the configuration and the certificates; needs no server.")
+    move = add(
+        "migrate",
+        _migrate,
+        "Move everything from one database to another, empty one; the server must be stopped.",
+    )
+    for name in ("source", "target"):
+        move.add_argument(
+            name,
+            metavar=f"{name.upper()}_URL",
+            help="sqlite:PATH or postgresql://USER@HOST/NAME; a password belongs into ~/.pgpass",
+        )
     sample_command = add("sample", _sample, "Write a configuration with all settings, commented out.")
     sample_command.add_argument(
         "domain", nargs="?", default="localhost", metavar="DOMAIN", help="that it serves"
     )
+
+
+def _add_archive_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    search = add("search", _search, "Find an account's messages by the words in them, newest last.")
+    search.add_argument("jid", metavar="ADDRESS", help="for example alice@example.org")
+    search.add_argument("words", nargs="+", metavar="WORD", help="a message has to have all of them")
+    search.add_argument("--limit", type=int, default=20, metavar="NUMBER", help="most messages shown (20)")
 
 
 # -- what the commands do
@@ -173,6 +207,20 @@ def _check(options: argparse.Namespace) -> int:
     found = offline.check(options.config or offline.find_file(Path.cwd()), now)
     _show(options, vars(found), views.findings(found))
     return FAILED if found.problems else DONE
+
+
+def _search(options: argparse.Namespace) -> int:
+    _account(options.jid)
+    return _ask(options, {"jid": options.jid, "words": " ".join(options.words), "limit": options.limit})
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    def report(text: str, done: int, total: int | None = None) -> None:
+        _show_progress({"text": text, "done": done, "total": total})
+
+    moved = migrate(options.source, options.target, report)
+    _show(options, vars(moved), views.moved(moved))
+    return DONE
 
 
 def _sample(options: argparse.Namespace) -> int:

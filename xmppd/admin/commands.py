@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from xmppd.admin.wire import CommandError
 from xmppd.core.jid import JID, InvalidJID
@@ -11,6 +11,9 @@ from xmppd.core.options import did_you_mean
 
 Arguments = Mapping[str, Any]
 Result = Mapping[str, object] | Sequence[Mapping[str, object]]
+
+MOST_FOUND: Final = 1000
+"""Most messages that a search gives."""
 
 
 class Report(Protocol):
@@ -82,6 +85,21 @@ class SessionRow:
     sm: StreamManagementRow | None
 
 
+@dataclass(frozen=True)
+class FoundRow:
+    """A message of an archive.
+
+    :ivar id: as clients know it (XEP-0359).
+    :ivar time: of its reception, seconds since 1970.
+    """
+
+    id: str
+    time: float
+    sender: str
+    to: str
+    text: str
+
+
 class Operator(Protocol):
     """What the server can do for its operator. Accounts are bare JIDs; what fails raises a StanzaError."""
 
@@ -114,6 +132,11 @@ class Operator(Protocol):
 
     async def kick(self, jid: JID, reason: str) -> int:
         """End the sessions of an account, or the one session of a full JID; gives how many there were."""
+        ...
+
+    async def search_archive(self, jid: JID, words: str, limit: int) -> tuple[Iterable[FoundRow], bool]:
+        """Give the newest messages of an account that have all these words, the newest one last, and whether
+        these are all (``item-not-found``; ``feature-not-implemented`` where search is switched off)."""
         ...
 
     async def stats(self) -> Mapping[str, int | float | str]:
@@ -161,6 +184,12 @@ class Command:
             _check(self.name, argument, given)
         return given
 
+    def shown(self, arguments: Arguments) -> list[str]:
+        """Give what of the arguments may be logged."""
+        return [
+            str(arguments[each.name]) for each in self.arguments if not each.secret and each.name in arguments
+        ]
+
 
 def build(operator: Operator) -> dict[str, Command]:
     """Give the commands of a server, by name."""
@@ -179,6 +208,11 @@ def build(operator: Operator) -> dict[str, Command]:
             Command("sessions", (Argument("jid", required=False),), commands.sessions),
             Command("kick", (jid, Argument("reason", required=False)), commands.kick),
             Command("stats", (), commands.stats),
+            Command(
+                "archive-search",
+                (jid, Argument("words", secret=True), Argument("limit", int, required=False)),
+                commands.search_archive,
+            ),
         )
     }
 
@@ -240,6 +274,17 @@ class _Commands:
 
     async def stats(self, arguments: Arguments, report: Report) -> Result:
         return await self._operator.stats()
+
+    async def search_archive(self, arguments: Arguments, report: Report) -> Result:
+        jid, limit = self._account(arguments), arguments.get("limit", MOST_FOUND)
+        if not 1 <= limit <= MOST_FOUND:
+            raise CommandError("usage", f"The limit is a number from 1 to {MOST_FOUND}")
+        rows, complete = await self._operator.search_archive(jid, arguments["words"], limit)
+        messages = [
+            {"id": row.id, "time": _time(row.time), "from": row.sender, "to": row.to, "text": row.text}
+            for row in rows
+        ]
+        return {"jid": jid.text, "complete": complete, "messages": messages}
 
     def _account(self, arguments: Arguments) -> JID:
         """Give the bare JID of an account in one of the server's domains."""

@@ -4,6 +4,8 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from xmppd.admin.migration import Moved
+from xmppd.admin.archive_views import ARCHIVE
 from xmppd.admin.offline import Findings
 from xmppd.admin.tables import pairs, safe, table
 
@@ -28,11 +30,24 @@ def result(command: str, answer: Any, *, sm: bool) -> str:
     if command in _DONE:
         sessions = _count(answer.get("sessions", 0), "session")
         return safe(_DONE[command].format(jid=answer["jid"], sessions=sessions))
+    if command in ARCHIVE:
+        return ARCHIVE[command](answer)
     if command == "users":
         return _users(answer)
     if command == "sessions":
         return _stream_management(answer) if sm else _sessions(answer)
+    if command == "archive-search":
+        return _found(answer)
     return pairs(answer)
+
+
+def moved(result: Moved) -> str:
+    """Write what was moved from one database to another."""
+    lines = table(("TABLE", "ROWS"), list(result.rows.items()))
+    return (
+        f"{lines}\nAll of it is in the new database, and was counted there. Set server.database in the"
+        " configuration, then start the server."
+    )
 
 
 def findings(found: Findings) -> str:
@@ -54,6 +69,14 @@ def progress(report: Row) -> str:
     share = min(done / total, 1)
     bar = "#" * int(share * 30)
     return f"{safe(report['text'])}: [{bar:<30}] {share:4.0%} ({done} of {total})"
+
+
+def _found(answer: Row) -> str:
+    if not answer["messages"]:
+        return "No message has these words."
+    cells = [(_minute(row["time"]), row["from"], row["to"], row["text"]) for row in answer["messages"]]
+    lines = table(("TIME (UTC)", "FROM", "TO", "TEXT"), cells)
+    return lines if answer["complete"] else f"{lines}\nThere are older ones; --limit shows more."
 
 
 def _users(rows: Sequence[Row]) -> str:
