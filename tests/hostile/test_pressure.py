@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from contextlib import ExitStack
+import socket
 
 from twisted.trial.unittest import TestCase
 
@@ -54,7 +55,7 @@ class Files(Pressure):
     def crowd(self, target: Target, size: int) -> str:
         """Let so many strangers come while alice is there; what the last one is told."""
         alice = self.log_in(target, "alice")
-        with ExitStack() as crowd:
+        with contextlib.ExitStack() as crowd:
             for number in range(size):
                 crowd.callback(visit(target.port, 2 + 11 * number).close)
                 if number % 50 == 0:
@@ -87,6 +88,23 @@ class Files(Pressure):
         self.assertTrue(serves(target))
         self.assertIn("type='result'", self.log_in(target, "bob").ping("served again"))
         self.assertLessEqual(self.server.log().count("EMFILE"), 10)
+
+
+class Handshakes(Pressure):
+    def test_more_are_half_open_than_may_be(self) -> None:
+        target = self.serve()
+        alice = self.log_in(target, "alice")
+        crowd = []
+        for number in range(1_100):
+            source = (f"127.0.3.{1 + number % 50}", 0)
+            crowd.append(socket.create_connection(("127.0.0.1", self.server.direct_tls_port), 30, source))
+            with contextlib.suppress(OSError):
+                crowd[-1].sendall(b"\x16\x03\x01")
+        self.assertIn("type='result'", alice.ping("still"))
+        figures = self.stats()
+        self.assertEqual((figures["connections"], figures["hits_unauthenticated"]), (1025, 76))
+        leave(crowd)
+        self.assertTrue(serves(target))
 
 
 class SlowReaders(Pressure):
