@@ -135,10 +135,12 @@ class Client:
         session = self.session
         self._write(f"<resume xmlns='{SM}' previd='{session.token}' h='{session.handled}'/>")
         answer = await self._nonza("resumed", "failed")
-        if "h" in answer.attrib:
-            session.acknowledge(int(answer.attrib["h"]))
+        h = int(answer.get("h", session.acknowledged))
         if answer.tag == f"{{{SM}}}failed":
+            # It may be old: after a kill it is what was last written down.
+            session.acknowledge(max(h, session.acknowledged))
             return answer
+        session.acknowledge(h)
         for sent in session.unacknowledged:
             self._write(sent.text)
         self.request()

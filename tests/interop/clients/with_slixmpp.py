@@ -27,9 +27,11 @@ class Client:
         outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def started(event: Any) -> None:
-            say(event="bound")
-            if not outcome.done():
+            if outcome.done():
+                xmpp.send_presence()  # as after the first login, below
+            else:
                 outcome.set_result(None)
+            say(event="bound")
 
         def failed(event: Any) -> None:
             if not outcome.done():

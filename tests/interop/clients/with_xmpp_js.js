@@ -82,10 +82,12 @@ const commands = {
     xmpp.on("send", (element) => console.error(`SEND ${element}`));
     xmpp.on("disconnect", () => say({ event: "lost" }));
     xmpp.streamManagement.on("resumed", () => say({ event: "resumed" }));
-    xmpp.on("online", () => say({ event: "bound" }));
     xmpp.on("stanza", (stanza) => stanza.is("message") && received(stanza));
+    xmpp.on("online", async () => {
+      await xmpp.send(xml("presence"));
+      say({ event: "bound" });
+    });
     const bound = await xmpp.start();
-    await xmpp.send(xml("presence"));
     const { socket } = xmpp.socket;
     return { jid: String(bound), tls: socket.getProtocol() };
   },
