@@ -6,7 +6,10 @@ import re
 
 from tests.dialogues.case import ServerCase, split
 from xmppd.core import ns
+from xmppd.core.events import SessionEnded
+from xmppd.core.hooks import Stage
 from xmppd.core.jid import JID
+from xmppd.core.stanza import Stanza
 from xmppd.testing import Client
 
 BIND = f"<iq type='set' id='b'><bind xmlns='{ns.BIND}'>{{}}</bind></iq>"
@@ -77,6 +80,41 @@ class BindingTests(ServerCase):
         self.world.wait_for(self.world.server.accounts.set_enabled(JID.parse("alice@localhost"), False))
         self.assertIn("<not-allowed ", client.ask(BIND.format("")))
         self.assertEqual(self.account("alice").sessions, [])
+
+
+class EndTests(ServerCase):
+    """A session ends once, and for everyone who wants to know."""
+
+    def test_handler_that_fails(self) -> None:
+        """It does not keep the others: nothing is lost"""
+
+        def fail(_: object) -> None:
+            raise RuntimeError("broken in a test")
+
+        hooks = self.world.server.hosts["localhost"].hooks
+        undo = hooks.add(SessionEnded, fail, Stage.BLOCK)
+        bob, alice = self.login("bob/desk"), self.login("alice/home")
+        self.tell(bob, "<message to='alice@localhost'><body>one</body></message>")
+        alice.cut()
+        undo()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        later = self.login("alice/later", presence=False)
+        self.tell(later, "<presence/>")
+        self.assertEqual(self.bodies(later), ["one"])
+
+    def test_once(self) -> None:
+        ended: list[str] = []
+        hooks = self.world.server.hosts["localhost"].hooks
+        hooks.add(SessionEnded, lambda event: ended.append(event.session.jid.resource))
+        alice = self.login("alice/home")
+        (session,) = self.account("alice").sessions
+        session.close()
+        session.close()
+        alice.cut()
+        self.world.server.keeper.end(session)  # type: ignore[arg-type]
+        self.assertEqual(ended, ["home"])
+        session.send(Stanza("message", {}))
+        self.assertNotIn("<message", alice.take())
 
 
 class LimitTests(ServerCase):

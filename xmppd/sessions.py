@@ -9,6 +9,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from xmppd.core import replies
 from xmppd.core.account import Account
@@ -59,8 +60,6 @@ class Keeper:
         self._database, self._archive, self._now = database, archive, now
         self._per_account = per_account
         self._loops: list[LoopingCall] = []
-        #: Called with every session that has ended for good, after the modules.
-        self.on_end: Callable[[ClientSession], None] | None = None
 
     # -- what is known after a crash
 
@@ -152,14 +151,10 @@ class Keeper:
         if account.mailbox is not None:
             now = self._now()
             unacknowledged += [(stanza, None, now) for stanza in account.mailbox.take_unsent(session)]
-        try:
-            self._hosts[account.jid.domain].hooks.run(SessionEnded(session, unacknowledged))
-        except Exception:
-            _log.failure("the end of {session} was not handled", session=session.jid.text)
+        for problem in self._hosts[account.jid.domain].hooks.tell(SessionEnded(session, unacknowledged)):
+            _log.failure("the end of {session}", Failure(problem), session=session.jid.text)
         if account.is_guest and not account.sessions:
             self._registry.remove(account)
-        if self.on_end is not None:
-            self.on_end(session)
 
     def _remember(self, session: ClientSession) -> None:
         """Write down how far the client got, for a resumption that comes too late."""

@@ -268,6 +268,22 @@ class AskingTests(SmCase):
         self.write("21")
         self.assertEqual(self.phone.take().count("<r "), 1)
 
+    def test_server_asks_soon(self) -> None:
+        """Also a client that gets little, so that what it has got is known; and only once"""
+        self.enable(self.phone)
+        self.write("one")
+        self.assertNotIn("<r ", self.phone.take())
+        for _ in range(4):
+            self.world.advance(5)
+        self.assertEqual(self.phone.take(), R)
+        self.acknowledge(self.phone, 1)
+        for _ in range(4):
+            self.world.advance(5)
+        self.assertEqual(self.phone.take(), "")
+        box = self.account("bob").mailbox
+        assert box is not None
+        self.assertEqual(box.owed, {})
+
     def test_too_high(self) -> None:
         """SM S14: a stream error that says so; the session cannot be resumed, what it owed is not lost"""
         token = self.enable(self.phone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -61,6 +61,17 @@ class Hooks:
             if handler(event):
                 return True
         return False
+
+    def tell(self, event: object) -> Iterator[Exception]:
+        """Call the handlers of something that has happened, and that nobody can settle or stop.
+
+        :returns: what went wrong, one after the other: a handler that fails does not keep the others.
+        """
+        for handler in self._chains.get(type(event), ()):
+            try:
+                handler(event)
+            except Exception as problem:
+                yield problem
 
     def run_after(self, event: object, stage: Stage) -> bool:
         """Go on with an event that was settled in a stage: call the handlers of the later stages."""

@@ -224,6 +224,15 @@ class Smacks:
             self._overflow()
         outbox.trim(limits.queue // 2, limits.queue_bytes // 2)
 
+    def remind(self, before: float) -> None:
+        """Ask if something is not acknowledged that was sent before.
+
+        :param before: seconds since 1970.
+        """
+        queue = self._session.outbox.queue
+        if queue and queue[0].at <= before:
+            self.ask()
+
     def ask(self) -> None:
         """Send ``<r/>``, behind what is queued in this turn."""
         if self._asked_at is None and self._session.stream is not None:

@@ -57,6 +57,9 @@ class Watch:
                 self._give_up(stream, "does not answer", "answer_timeout")
         elif now - max(stream.heard_at, stream.nudged_at) > timeouts.idle:
             self._nudge(stream, now)
+        elif stream.session is not None and stream.session.smacks is not None:
+            # So that what has arrived is known soon, also of those that get little.
+            stream.session.smacks.remind(self._services.now() - EVERY)
 
     def _nudge(self, stream: ClientStream, now: float) -> None:
         session = stream.session
