@@ -10,6 +10,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from xmppd.admin.archive_commands import build_archive
 from xmppd.admin.commands import Command, build
 from xmppd.auth.accounts import Directory
 from xmppd.auth.mechanisms import PASSWORD_MECHANISMS
@@ -263,7 +264,7 @@ class Server:
 
     def commands(self) -> dict[str, Command]:
         """What `xmppctl` can ask for."""
-        return build(ServerOperator(self))
+        return build(ServerOperator(self)) | build_archive(self, self.services.pool.limits)
 
     def reload(self, certificates: Mapping[str, Any]) -> list[str]:
         """Load certificates anew; what went wrong is told in lines.

@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn
 
 from xmppd import __version__
 from xmppd.admin import offline, views
+from xmppd.admin.archive_cli import add_archive
 from xmppd.admin.client import ServerUnreachableError, call
 from xmppd.admin.migration import migrate
 from xmppd.admin.tables import safe
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     archive = commands.add_parser("archive", help=help, description=help)
     parts = archive.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     _add_archive_commands(_adder(parts, common, "archive-"))
+    add_archive(_adder(parts, common, "archive-"), _ask)
     return parser
 
 

@@ -4,8 +4,8 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from xmppd.admin.migration import Moved
 from xmppd.admin.archive_views import ARCHIVE
+from xmppd.admin.migration import Moved
 from xmppd.admin.offline import Findings
 from xmppd.admin.tables import pairs, safe, table
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from xmppd.storage import marks, meta, search_index
 from xmppd.storage.marks import Mark
 from xmppd.storage.statement import Cursor, Statement, Value
+from xmppd.xml import tree
 
 GROUPCHAT = 1
 ENCRYPTED = 2
@@ -322,6 +323,46 @@ def rows(
         (*values, limit),
     )
     return [ArchiveRow(*row) for row in cursor.fetchall()]
+
+
+def restore(cursor: Cursor, rows: Iterable[ArchiveRow]) -> int:
+    """Put messages back at their times. One that is there already, or was deleted there, is left as it is;
+    one whose place another message has comes behind that.
+
+        :returns: how many are new.
+    """
+    added = 0
+    for row in rows:
+        place = _free_place(cursor, row)
+        if place is not None:
+            cursor.execute(APPEND.sql, row._replace(seq=place))
+            if row.history and row.kind < TOMBSTONE:
+                search_index.include(cursor, row.account, place, row.stanza)
+            added += 1
+    return added
+
+
+def _free_place(cursor: Cursor, row: ArchiveRow) -> int | None:
+    """Where to put a row; None where it is there."""
+    seq = row.seq
+    while True:
+        cursor.execute(
+            "SELECT peer, resource, outgoing, kind, stanza FROM archive WHERE account = ? AND seq = ?",
+            (row.account, seq),
+        )
+        found = cursor.fetchone()
+        if found is None:
+            return seq
+        peer, resource, outgoing, kind, stanza = found
+        if (peer, resource, outgoing) == (row.peer, row.resource, row.outgoing) and (
+            kind >= TOMBSTONE or _canonical(bytes(stanza)) == _canonical(row.stanza)
+        ):
+            return None
+        seq += 1
+
+
+def _canonical(stanza: bytes) -> bytes:
+    return tree.write(tree.parse(stanza))
 
 
 def containing(

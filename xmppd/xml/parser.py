@@ -20,7 +20,17 @@ from xmppd.xml.gate import WHITESPACE, match_tag
 from xmppd.xml.items import Header, Item, Limits, Nonza, StreamEnd, beyond, standard_header
 from xmppd.xml.names import ChildNames, plain, split
 
-__all__ = ["Header", "Item", "Limits", "Nonza", "StreamEnd", "XMLParser", "beyond", "standard_header"]
+__all__ = [
+    "Header",
+    "Item",
+    "Limits",
+    "Nonza",
+    "StreamEnd",
+    "XMLParser",
+    "beyond",
+    "bounded_namespaces",
+    "standard_header",
+]
 
 _KINDS = ("message", "presence", "iq")
 _OPENING, _CLOSING = b"<>"

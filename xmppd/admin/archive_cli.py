@@ -1,0 +1,52 @@
+"""The command line of `xmppctl archive`."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+Ask = Callable[[argparse.Namespace, Mapping[str, object]], int]
+Add = Callable[..., argparse.ArgumentParser]
+
+
+def add_archive(add: Add, ask: Ask) -> None:
+    """Add the commands.
+
+    :param add: makes a command from its name, what runs it, and its help.
+    :param ask: has the server do a command, with its arguments, and shows the answer.
+    """
+    stats = add("stats", _asking(ask, "jid"), "Show how large the archives are.")
+    export = add(
+        "export", _asking(ask, "folder", "jid"), "Write archives into files (XEP-0227), one an account."
+    )
+    export.add_argument("folder", type=Path, metavar="FOLDER", help="where the server may write")
+    restore = add(
+        "import",
+        _asking(ask, "file"),
+        "Read archives from a file (XEP-0227) into the accounts in it.",
+    )
+    restore.add_argument("file", type=Path, metavar="FILE", help="that the server may read")
+    expire = add("expire", _asking(ask, "jid", "older"), "Let messages expire now, as the limits say.")
+    expire.add_argument("--older", metavar="PERIOD", help="all older than that, such as 6m (months) or 1y")
+    for command in (stats, export, expire):
+        command.add_argument("jid", nargs="?", metavar="ADDRESS", help="of one account, or one domain, alone")
+    delete = add(
+        "delete", _asking(ask, "jid", "with", "start", "end"), "Delete messages of an account for good."
+    )
+    delete.add_argument("jid", metavar="ADDRESS", help="for example alice@example.org")
+    delete.add_argument("--with", metavar="ADDRESS", help="of the conversation with someone alone")
+    delete.add_argument("--start", metavar="TIME", help="from a day or a time on, such as 2026-01-31")
+    delete.add_argument("--end", metavar="TIME", help="to a day or a time, inclusive")
+
+
+def _asking(ask: Ask, *names: str) -> Callable[[argparse.Namespace], int]:
+    """What runs a command: it hands on the arguments of these names."""
+
+    def run(options: argparse.Namespace) -> int:
+        return ask(options, {name: _value(getattr(options, name)) for name in names})
+
+    return run
+
+
+def _value(given: object) -> object:
+    """What goes to the server: it runs in another folder."""
+    return str(given.absolute()) if isinstance(given, Path) else given
