@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from xmppd.admin.wire import CommandError, decode, encode
+from xmppd.admin.wire import CommandError, address_of, decode, encode
 
 SILENCE: Final = 120.0
 """Seconds without a word from the server after which it is given up."""
@@ -30,7 +30,8 @@ def call(path: Path, command: str, arguments: Mapping[str, object], progress: Pr
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(SILENCE)
         try:
-            connection.connect(str(path))
+            with address_of(path) as address:
+                connection.connect(address)
             connection.sendall(encode({"command": command, "arguments": arguments}))
             return _receive(connection, progress)
         except OSError as error:

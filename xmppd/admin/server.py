@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,12 +14,9 @@ from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 
 from xmppd.admin.commands import Command, Result
-from xmppd.admin.wire import MAX_REQUEST, CommandError, decode, encode, error
+from xmppd.admin.wire import MAX_ADDRESS, MAX_REQUEST, CommandError, address_of, decode, encode, error
 from xmppd.core.errors import StanzaError
 from xmppd.core.options import did_you_mean
-
-_MAX_PATH: Final = 107
-"""Bytes in the name of a socket, on Linux."""
 
 _log = Logger()
 
@@ -61,9 +59,7 @@ class AdminProtocol(LineReceiver):
             text = f"The server knows no command {name}; {did_you_mean(name, self._commands)}"
             raise CommandError("unknown-command", text)
         arguments = command.check(request.get("arguments", {}))
-        secret = {argument.name for argument in command.arguments if argument.secret}
-        shown = {name: value for name, value in arguments.items() if name not in secret}
-        _log.info("xmppctl: {command} {arguments}", command=name, arguments=shown)
+        _log.info("xmppctl: {request}", request=" ".join((name, *command.shown(arguments))))
         return await command.handler(arguments, self._report)
 
     def _report(self, text: str, done: int, total: int | None = None) -> None:
@@ -91,6 +87,7 @@ class AdminFactory(Factory):
 
     def __init__(self, commands: Mapping[str, Command]) -> None:
         self._commands = commands
+        self._places = ExitStack()
 
     def buildProtocol(self, addr: object) -> AdminProtocol:
         return AdminProtocol(self._commands)
@@ -100,38 +97,50 @@ class AdminFactory(Factory):
 
         :raises AdminSocketError: if there can be none.
         """
-        _make_room(path)
         # Before the socket is there, not after: in between somebody could connect.
         mask = os.umask(0o177)
         try:
-            port: IListeningPort = reactor.listenUNIX(str(path), self, mode=0o600)
+            return self._listen(reactor, path)
+        except AdminSocketError:
+            raise
         except Exception as problem:
             cause = getattr(problem, "socketError", problem)
             raise AdminSocketError(f"{path}: no socket can be made there ({cause}); {_REMEDY}") from None
         finally:
             os.umask(mask)
+
+    def _listen(self, reactor: Any, path: Path) -> IListeningPort:
+        with ExitStack() as places:
+            place = places.enter_context(address_of(path))
+            _make_room(path, place)
+            port: IListeningPort = reactor.listenUNIX(place, self, mode=0o600)
+            self._places = places.pop_all()
         return port
+
+    def stopFactory(self) -> None:
+        """The socket is gone, and so may be what named it."""
+        self._places.close()
 
 
 _REMEDY: Final = "set server.admin_socket to another path"
 
 
-def _make_room(path: Path) -> None:
-    if len(os.fsencode(path)) > _MAX_PATH:
-        raise AdminSocketError(f"{path}: a socket's path has at most {_MAX_PATH} bytes; {_REMEDY}")
+def _make_room(path: Path, place: str) -> None:
+    if len(os.fsencode(place)) > MAX_ADDRESS:
+        raise AdminSocketError(f"{path}: the name of a socket may not be that long; {_REMEDY}")
     if path.is_socket():
-        if _is_alive(path):
+        if _is_alive(place):
             raise AdminSocketError(f"{path}: another server is running there; stop it, or {_REMEDY}")
         path.unlink()
     elif path.exists():
         raise AdminSocketError(f"{path}: is no socket; remove it, or {_REMEDY}")
 
 
-def _is_alive(path: Path) -> bool:
+def _is_alive(place: str) -> bool:
     """Whether someone listens at a socket. A file with a process id says less: containers reuse the same."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
-            probe.connect(str(path))
+            probe.connect(place)
         except ConnectionRefusedError:
             return False
     return True

@@ -6,11 +6,17 @@ answered in order.
 """
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 MAX_REQUEST: Final = 65_536
 """The longest request in bytes."""
+
+MAX_ADDRESS: Final = 107
+"""Bytes in the address of a socket, on Linux."""
 
 
 class CommandError(Exception):
@@ -28,6 +34,24 @@ class CommandError(Exception):
 
     def __str__(self) -> str:
         return self.text
+
+
+@contextmanager
+def address_of(path: Path) -> Iterator[str]:
+    """Give the name of a socket to the system: its path, or, where that is too long, a short one.
+
+    The short one goes by way of the open folder and holds as long as the context.
+
+    :raises OSError: if there is no such folder.
+    """
+    if len(os.fsencode(path)) <= MAX_ADDRESS:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 def encode(message: Mapping[str, object]) -> bytes:
