@@ -6,19 +6,20 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
 from twisted.application.service import Service
 from twisted.internet import endpoints
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
 from xmppd import __version__, logs
 from xmppd.admin.server import AdminFactory
-from xmppd.config import Config, ConfigError, default_config, explain_listen_error, load
-from xmppd.config.model import FILE_NAME
+from xmppd.config import FILE_NAME, Config, ConfigError, Endpoint, default_config, explain_listen_error, load
 from xmppd.server import Server, StreamFactory
 from xmppd.storage.errors import StorageError
 from xmppd.stream.admission import raise_file_limit
@@ -30,6 +31,10 @@ from xmppd.watchdog import Watchdog
 __all__ = ["Options", "XmppdService", "main", "makeService"]
 
 _log = Logger()
+
+
+class StartError(Exception):
+    """The server cannot start; the message says why."""
 
 
 class Options(usage.Options):
@@ -73,11 +78,17 @@ def _xmppctl() -> str:
     return os.path.relpath(os.path.join(os.path.dirname(sys.executable), "xmppctl"))
 
 
-def _give_up(lines: str) -> NoReturn:
+def _complain(lines: str) -> None:
+    """Tell whoever has started the server why it does not run."""
     stream = sys.__stderr__
     if stream is not None:
         stream.write("".join(f"xmppd: {line}\n" for line in lines.splitlines()))
         stream.flush()
+
+
+def _give_up(lines: str) -> NoReturn:
+    """End before anything is set up."""
+    _complain(lines)
     raise SystemExit(1)
 
 
@@ -110,11 +121,17 @@ class XmppdService(Service):
     """The server as Twisted runs it.
 
     :param reactor: everything runs on it.
+    :param on_signal: sets who is called for a signal, as ``signal.signal`` does.
     """
 
-    def __init__(self, reactor: Any, config: Config) -> None:
-        self._reactor, self._config = reactor, config
+    def __init__(
+        self, reactor: Any, config: Config, on_signal: Callable[[int, Any], object] = signal.signal
+    ) -> None:
+        self._reactor, self._config, self._on_signal = reactor, config, on_signal
         self._ports: list[Any] = []
+        self._refused: list[str] = []
+        self._stopping = False
+        self._process = os.getpid()
         self._server: Server | None = None
         self._level = logs.Level(config.server.log_level)
         self._watchdog = Watchdog(reactor)
@@ -129,7 +146,7 @@ class XmppdService(Service):
             config.server.data.mkdir(parents=True, exist_ok=True, mode=0o700)
             tls = TLSContexts(_certificates(config))
         except (OSError, CertificateError) as problem:
-            _give_up(str(problem))
+            self._give_up(str(problem))
         self._server = Server(self._reactor, config, tls)
         self._server.services.admission.most = raise_file_limit()
         for endpoint in config.listen.endpoints():
@@ -137,23 +154,41 @@ class XmppdService(Service):
             if endpoint.direct_tls:
                 factory = TLSFactory(cast(Any, tls.direct), False, factory)
             self._listen(endpoint, factory)
+        if self._refused:
+            self._give_up("\n".join(self._refused))
 
-    def _listen(self, endpoint: Any, factory: Any) -> None:
-        try:
-            listening = endpoints.serverFromString(self._reactor, endpoint.description).listen(factory)
-        except Exception as problem:
-            _give_up(explain_listen_error(problem, endpoint))
-        listening.addCallbacks(
-            lambda port: self._ports.append((endpoint, port)),
-            lambda failure: _give_up(explain_listen_error(failure.value, endpoint)),
-        )
-        for _, port in self._ports[-1:]:
+    def _give_up(self, lines: str) -> NoReturn:
+        """End before anything is served."""
+        for line in lines.splitlines():
+            _log.critical("{line}", line=line, told=True)
+        if os.getpid() != self._process:
+            # In the background.  twistd hands an exception to who waits for it at the console, and would let
+            # it wait for ever if this process just ended.  The log needs no traceback below the line.
+            sys.excepthook = lambda *_: None
+            raise StartError(lines)
+        _give_up(lines)
+
+    def _listen(self, endpoint: Endpoint, factory: Any) -> None:
+        def listens(port: Any) -> None:
             port.stopReading()
+            self._ports.append((endpoint, port))
+
+        def refused(problem: Failure) -> None:
+            line = explain_listen_error(cast(BaseException, problem.value), endpoint)
+            self._refused.append(f"{config.file}: {line}" if config.file else line)
+
+        config = self._config
+        listening = maybeDeferred(
+            lambda: endpoints.serverFromString(self._reactor, endpoint.description).listen(factory)
+        )
+        listening.addCallbacks(listens, refused)
 
     def startService(self) -> None:
         """Open the database, then let clients in."""
         super().startService()
         self._level.begin()
+        # Not before the reactor has taken the signals for itself.
+        self._reactor.callWhenRunning(self._take_signals)
         starting = ensureDeferred(self._start())
         starting.addErrback(self._could_not_start)
 
@@ -168,14 +203,18 @@ class XmppdService(Service):
                 tune(port, self._server.services.lines)
                 port.startReading()
         self._watchdog.start()
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
+        self._on_signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         self._introduce()
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._on_signal(number, lambda *_: self._reactor.callFromThread(self._end))
 
     def _introduce(self) -> None:
         config = self._config
         places = ", ".join(
-            f"{endpoint.shown} ({'direct TLS' if endpoint.direct_tls else 'STARTTLS'})"
-            for endpoint, _ in self._ports
+            f"{_place(endpoint, port)} ({'direct TLS' if endpoint.direct_tls else 'STARTTLS'})"
+            for endpoint, port in self._ports
             if endpoint is not None
         )
         domains = ", ".join(config.domains)
@@ -183,7 +222,13 @@ class XmppdService(Service):
         _say(f"xmppd {__version__} serves {domains} on {places}.")
         _say(f"Data is in {config.server.data}, certificates are in {config.server.certs}.")
         _say(f"Add an account:  {_xmppctl()}{ask} adduser NAME@{next(iter(config.domains))}")
-        _log.info("xmppd {version} serves {domains}", version=__version__, domains=domains)
+        _log.info(
+            "xmppd {version} serves {domains} on {places}",
+            version=__version__,
+            domains=domains,
+            places=places,
+            told=True,
+        )
 
     def _could_not_start(self, failure: Failure) -> None:
         self.failed = True
@@ -192,10 +237,8 @@ class XmppdService(Service):
         else:
             _log.failure("xmppd could not start", failure)
             line = f"could not start: {failure.getErrorMessage()}"
-        stream = sys.__stderr__
-        if stream is not None:
-            stream.write(f"xmppd: {line}\n")
-            stream.flush()
+        _log.critical("{line}", line=line, told=True)
+        _complain(line)
         self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
         self._reactor.stop()
 
@@ -216,9 +259,18 @@ class XmppdService(Service):
 
     # -- stop
 
+    def _end(self) -> None:
+        """SIGTERM or SIGINT: once is enough."""
+        if self._stopping:
+            _log.info("xmppd is stopping already: it closes streams and writes what is left")
+            return
+        self._stopping = True
+        self._reactor.stop()
+
     def stopService(self) -> Deferred[None]:
         """Close all streams properly, store everything, then end."""
         super().stopService()
+        self._stopping = True
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
@@ -227,7 +279,17 @@ class XmppdService(Service):
             await _done(port.stopListening())
         self._ports = []
         if self._server is not None and not self.failed:
+            _log.info("xmppd stops: closing streams, writing what is left")
             await self._server.stop()
+            _log.info("xmppd has stopped")
+
+
+def _place(endpoint: Endpoint, port: Any) -> str:
+    """Where people connect, with the port that the system has chosen where it should choose one."""
+    host = port.getHost()
+    if isinstance(host, IPv4Address | IPv6Address) and endpoint.shown.endswith(":0"):
+        return f"{endpoint.shown.removesuffix('0')}{host.port}"
+    return endpoint.shown
 
 
 async def _done(result: Any) -> None:
@@ -247,8 +309,13 @@ def makeService(options: Options) -> XmppdService:
 
 
 def main() -> None:
-    """The console script ``xmppd``: the same service, in the foreground."""
+    """The console script ``xmppd``: the same service, in the foreground, with a log for people."""
+    try:
+        Options().parseOptions(sys.argv[1:])
+    except usage.UsageError as problem:
+        _complain(f"{problem}; `xmppd --help` shows what there is")
+        raise SystemExit(2) from None
     from twisted.scripts.twistd import run  # noqa: PLC0415 (it looks at the command line)
 
-    sys.argv[1:1] = ["--nodaemon", "--pidfile=", "xmppd"]
+    sys.argv[1:1] = ["--nodaemon", "--pidfile=", "--logger=xmppd.logs.console", "xmppd"]
     run()

@@ -1,0 +1,249 @@
+"""Starting and stopping: what the console says, and what it leaves out."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.error import CannotListenError
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.support.server import BIN, ENVIRONMENT, PATIENCE
+from xmppd import logs, tap
+from xmppd.config import Config, load
+
+CONFIGURATION = """\
+[listen]
+interfaces = ["127.0.0.1"]
+c2s = [{port}]
+c2s_direct_tls = [0]
+[domains.localhost]
+"""
+
+
+class FolderCase(SynchronousTestCase):
+    """With a folder that has a configuration, and is the current one of programs."""
+
+    port = 0
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="xmppd-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.file = self.folder / "xmppd.toml"
+        self.configure(CONFIGURATION.format(port=self.port))
+
+    def configure(self, text: str) -> None:
+        self.file.write_text(text, encoding="utf-8")
+
+    def start(self, *command: str | Path) -> subprocess.Popen[str]:
+        """Start a program; what it writes, errors too, is its output."""
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        assert process.stdout is not None
+        self.addCleanup(process.stdout.close)
+        return process
+
+    def output(self, process: subprocess.Popen[str]) -> str:
+        return process.communicate(timeout=PATIENCE)[0]
+
+
+class ConsoleTests(FolderCase):
+    """The console script, as somebody sees it who has started it."""
+
+    def started(self, *arguments: str) -> tuple[subprocess.Popen[str], list[str]]:
+        """A server that runs, and the lines that it has said at its start."""
+        process = self.start(BIN / "xmppd", *arguments)
+        assert process.stdout is not None
+        lines: list[str] = []
+        while not any("adduser" in line for line in lines):
+            lines.append(process.stdout.readline())
+            self.assertNotEqual(lines[-1], "", "".join(lines))
+        return process, lines
+
+    def test_start(self) -> None:
+        """Three lines: what is served where, where the data is, how to add an account."""
+        process, lines = self.started()
+        process.send_signal(signal.SIGTERM)
+        first, second, third = lines
+        self.assertRegex(
+            first,
+            r"^xmppd \S+ serves localhost on 127\.0\.0\.1:[1-9]\d+ \(STARTTLS\), "
+            r"127\.0\.0\.1:[1-9]\d+ \(direct TLS\)\.\n$",
+        )
+        self.assertIn(str(self.folder / "data"), second)
+        self.assertIn("adduser NAME@localhost", third)
+
+    def test_stop(self) -> None:
+        """SIGTERM, however often, stops it in two plain lines and with success."""
+        process, _ = self.started()
+        for _ in range(3):
+            process.send_signal(signal.SIGTERM)
+        lines = self.output(process).splitlines()
+        self.assertEqual(process.returncode, 0, lines)
+        told = [line[len("2026-01-01 00:00:00 ") :] for line in lines]
+        self.assertEqual(
+            [line for line in told if "already" not in line],
+            ["xmppd stops: closing streams, writing what is left", "xmppd has stopped"],
+        )
+
+    def test_deep_folder(self) -> None:
+        """A checkout may lie deeper than the name of a socket can say."""
+        deep = self.folder / ("d" * 100)
+        deep.mkdir()
+        self.file = self.file.rename(deep / "xmppd.toml")
+        self.folder = deep
+        process, _ = self.started()
+        users = self.output(self.start(BIN / "xmppctl", "users"))
+        self.assertIn("No accounts.", users)
+        process.send_signal(signal.SIGINT)
+        self.output(process)
+        self.assertEqual(process.returncode, 0)
+        self.assertFalse((deep / "data" / "xmppctl.sock").exists())
+
+    def test_wrong_option(self) -> None:
+        """A wrong option is one line that says where to look."""
+        process = self.start(BIN / "xmppd", "--frob")
+        self.assertEqual(
+            self.output(process),
+            "xmppd: option --frob not recognized; `xmppd --help` shows what there is\n",
+        )
+        self.assertEqual(process.returncode, 2)
+
+
+class PortInUseTests(FolderCase):
+    """A port that somebody else has ends the start, whoever starts it."""
+
+    def setUp(self) -> None:
+        other = socket.socket()
+        self.addCleanup(other.close)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        self.port = other.getsockname()[1]
+        super().setUp()
+        self.line = (
+            f"xmppd.toml: listen.c2s: cannot listen on 127.0.0.1:{self.port}: another program has the port; "
+            "stop it (`ss -ltnp` names it) or set another port"
+        )
+
+    def test_foreground(self) -> None:
+        process = self.start(BIN / "xmppd")
+        self.assertEqual((self.output(process), process.returncode), (f"xmppd: {self.line}\n", 1))
+
+    def test_twistd(self) -> None:
+        process = self.start(BIN / "twistd", "-n", "--pidfile=", "xmppd")
+        output = self.output(process)
+        self.assertEqual(process.returncode, 1, output)
+        self.assertIn(f"xmppd: {self.line}\n", output)
+        self.assertNotIn("Traceback", output)
+
+    def test_background(self) -> None:
+        """In the background the command fails with the line, as far as twistd hands it on; the log has it."""
+        process = self.start(BIN / "twistd", "xmppd")
+        output = self.output(process)
+        self.assertEqual(process.returncode, 1, output)
+        self.assertIn(self.line[:60], output)
+        self.assertFalse((self.folder / "twistd.pid").exists())
+        log = (self.folder / "twistd.log").read_text(encoding="utf-8")
+        self.assertIn(self.line, log)
+        self.assertNotIn("Traceback", log)
+
+
+class _Reactor(MemoryReactorClock):
+    """Without ports, and with a note of who asked to stop."""
+
+    stops = 0
+
+    def listenTCP(self, *arguments: Any, **more: Any) -> Any:
+        raise CannotListenError("127.0.0.1", arguments[0], OSError(98, "Address already in use"))
+
+    def callFromThread(self, function: Callable[..., object], *args: Any, **more: Any) -> None:
+        function(*args, **more)
+
+    def stop(self) -> None:
+        self.stops += 1
+
+
+class ServiceTests(FolderCase):
+    """The service on a reactor in memory."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reactor = _Reactor()
+        self.handlers: dict[int, Any] = {}
+        self.errors = io.StringIO()
+        self.patch(sys, "__stderr__", self.errors)
+
+    def service(self) -> tap.XmppdService:
+        config: Config = load(self.file)
+        return tap.XmppdService(self.reactor, config, self.handlers.__setitem__)
+
+    def test_all_ports_are_told(self) -> None:
+        """One start tells of every place that cannot be had, with the file and the key."""
+        error = self.assertRaises(SystemExit, self.service().privilegedStartService)
+        self.assertEqual(error.code, 1)
+        lines = self.errors.getvalue().splitlines()
+        self.assertEqual(len(lines), 2)
+        for line, key in zip(lines, ("listen.c2s", "listen.c2s_direct_tls"), strict=True):
+            self.assertTrue(line.startswith(f"xmppd: {self.file}: {key}: cannot listen on"), line)
+
+    def test_signals(self) -> None:
+        """The reactor is stopped once, by SIGTERM or by SIGINT."""
+        self.service()._take_signals()
+        self.assertEqual(set(self.handlers), {signal.SIGTERM, signal.SIGINT})
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            self.handlers[number](number, None)
+        self.assertEqual(self.reactor.stops, 1)
+
+
+class LogTests(SynchronousTestCase):
+    """What of the log reaches the console."""
+
+    def setUp(self) -> None:
+        self.out = io.StringIO()
+        self.publisher: Any = LogPublisher(logs.console(self.out))
+
+    def told(self, namespace: str, level: Any, text: str, **fields: Any) -> str:
+        """What the console shows of one event, without the time."""
+        before = len(self.out.getvalue())
+        Logger(namespace, observer=self.publisher).emit(level, text, **fields)
+        return self.out.getvalue()[before + len("2026-01-01 00:00:00 ") :]
+
+    def test_own_lines(self) -> None:
+        """Own lines are plain, with the level from warnings on."""
+        self.assertEqual(self.told("xmppd.tap", LogLevel.info, "{a} stops", a="it"), "it stops\n")
+        self.assertEqual(self.told("xmppd.x", LogLevel.error, "oh"), "error: oh\n")
+
+    def test_lines_of_others(self) -> None:
+        """Of others there are warnings and what is worse, with their tracebacks."""
+        self.assertEqual(self.told("twisted.internet", LogLevel.info, "factory starting"), "")
+        self.assertEqual(self.told("log_legacy", LogLevel.info, "port closed"), "")
+        self.assertEqual(self.told("twisted.x", LogLevel.warn, "mind"), "warn: mind\n")
+        try:
+            os.stat("/no/such/file")
+        except OSError:
+            Logger("twisted.x", observer=self.publisher).failure("what")
+        self.assertIn("FileNotFoundError", self.out.getvalue())
+
+    def test_what_is_told_already(self) -> None:
+        """What stands on the console already does not come again."""
+        self.assertEqual(self.told("xmppd.tap", LogLevel.critical, "no port", told=True), "")
