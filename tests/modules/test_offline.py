@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from tests.dialogues.case import ServerCase
 from xmppd.core import ns
 from xmppd.storage import archive as store
+from xmppd.storage.errors import FaultError
 from xmppd.testing import Client
 
 NO_STORE = f"<no-store xmlns='{ns.HINTS}'/>"
@@ -220,6 +222,23 @@ class ReplayTests(OfflineCase):
         self.world.database._writer.faulted = True
         self.assertEqual(self.appear(desk), [])
         self.world.database._writer.faulted = False
+        self.world.advance(5)
+        self.world.settle()
+        self.assertEqual(self.bodies(desk), ["one"])
+
+    def test_database_that_cannot_be_read(self) -> None:
+        """It is tried again"""
+        self.write("one")
+        desk = self.bound("desk")
+        database: Any = self.world.server.hosts["localhost"].modules["offline"].context.database
+        read = database.read
+
+        async def fail(*_: Any) -> None:
+            raise FaultError("broken in a test")
+
+        database.read = fail
+        self.assertEqual(self.appear(desk), [])
+        database.read = read
         self.world.advance(5)
         self.world.settle()
         self.assertEqual(self.bodies(desk), ["one"])

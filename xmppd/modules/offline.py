@@ -19,6 +19,7 @@ from xmppd.core.slots import FETCHED_UNTIL
 from xmppd.core.stanza import Stanza
 from xmppd.storage import archive
 from xmppd.storage.archive_book import arrived
+from xmppd.storage.errors import FaultError, StorageError
 from xmppd.xml import delay
 
 __all__ = ["Offline"]
@@ -72,25 +73,33 @@ class Offline(Module):
             self.context.spawn(self._replay(session, session.account, mailbox))
 
     async def _replay(self, session: Session, account: Account, mailbox: Mailbox) -> None:
-        """Read the backlog in slices and give it to a session; live messages wait behind it."""
+        """Give the backlog to a session; live messages wait behind it."""
         try:
-            while mailbox.has_backlog and _is_ready(session):
-                after, until = mailbox.read_until, mailbox.backlog_until
-                rows = await self.context.database.read(
-                    "backlog", archive.deliverable, account.id, after, SLICE
-                )
-                if self.context.database.faulted:
-                    # What waits to be written cannot be read: it would be passed over.
-                    self.context.clock.callLater(RETRY, self._offer_to_anyone, account)
-                    return
-                # What somebody else owed may have been set free meanwhile, before this place.
-                if mailbox.read_until == after and _is_ready(session):
-                    self._give(session, mailbox, rows, until)
-                    await session.room()
+            await self._give_all(session, account, mailbox)
+        except StorageError as problem:
+            _log.warn("the backlog of {account} waits: {problem}", account=account, problem=str(problem))
+            self.context.clock.callLater(RETRY, self._offer_to_anyone, account)
+            return
         finally:
             mailbox.end_replay(session)
         if mailbox.has_backlog:
             self._offer_to_anyone(account)
+
+    async def _give_all(self, session: Session, account: Account, mailbox: Mailbox) -> None:
+        """Read the backlog in slices.
+
+        :raises StorageError: it cannot be read now.
+        """
+        database = self.context.database
+        while mailbox.has_backlog and _is_ready(session):
+            after, until = mailbox.read_until, mailbox.backlog_until
+            rows = await database.read("backlog", archive.deliverable, account.id, after, SLICE)
+            if database.faulted:
+                raise FaultError("what waits to be written would be passed over")
+            # What somebody else owed may have been set free meanwhile, before this place.
+            if mailbox.read_until == after and _is_ready(session):
+                self._give(session, mailbox, rows, until)
+                await session.room()
 
     def _give(self, session: Session, mailbox: Mailbox, rows: Sequence[archive.Delivery], until: int) -> None:
         for row in rows:
