@@ -472,10 +472,18 @@ class CheckTests(OfflineTestCase):
                 "Certificate of bad: cannot be used",
                 "Certificate of none: no certificate yet; the server makes a self-signed one when it starts",
                 f"old: {certs}/old.crt: expired on 2020-06-01; renew it, then send the server SIGHUP",
-                f"bad: {certs}/bad.key: holds no private key in PEM form",
+                f"bad: {certs}/bad.key: holds no private key in PEM form; put the certificate's there",
                 "2 problems found.",
             ],
         )
+
+    def test_lone_certificate(self) -> None:
+        """Where the server would not start for want of a key, the check says so."""
+        Path("certs").mkdir()
+        save(Path("certs"), "a", issue(["a"])).key.unlink()
+        code, lines = self.check("[domains.a]")
+        self.assertEqual((code, lines[1]), (1, "Certificate of a: cannot be used"))
+        self.assertIn("a.crt: its key is missing; put it in", lines[2])
 
     def test_own_files(self) -> None:
         """Certificates that the configuration names are checked where they are."""

@@ -9,7 +9,7 @@ from typing import Final
 from xmppd.config import FILE_NAME, Config, ConfigError, Server, default_config, load, socket_of
 from xmppd.config.resolve import resolve_server
 from xmppd.stream.certificate_check import check_certificates, describe_certificate
-from xmppd.stream.certificates import CertificateError, CertificateFiles, find_certificate
+from xmppd.stream.certificates import CertificateError, CertificateFiles, find_certificate, own_files
 
 SYSTEM_FILE: Final = Path("/etc/xmppd") / FILE_NAME
 """Where a system-wide installation has its configuration."""
@@ -80,4 +80,7 @@ def _certificate(config: Config, domain: str) -> CertificateFiles | None:
     settings = config.domains[domain]
     if settings.certificate is not None and settings.key is not None:
         return CertificateFiles(settings.certificate, settings.key)
-    return find_certificate(config.server.certs, domain)
+    found = find_certificate(config.server.certs, domain)
+    if found is None:
+        own_files(config.server.certs, domain)
+    return found

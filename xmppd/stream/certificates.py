@@ -69,6 +69,17 @@ def find_certificate(certs: Path, domain: str) -> CertificateFiles | None:
     return None
 
 
+def own_files(certs: Path, domain: str) -> CertificateFiles:
+    """Give the files for a certificate that is made here, for a domain that has none.
+
+    :raises CertificateError: if there is a certificate without its key: what is there is not written over.
+    """
+    files = CertificateFiles(certs / f"{domain}.crt", certs / f"{domain}.key")
+    if _exists(files.certificate):
+        raise CertificateError(f"{files.certificate}: its key is missing; put it in {files.key}")
+    return files
+
+
 def ensure_self_signed(certs: Path, domain: str) -> CertificateFiles:
     """Give the certificate of a domain, after making one, signed by itself, if there is none.
 
@@ -80,9 +91,7 @@ def ensure_self_signed(certs: Path, domain: str) -> CertificateFiles:
     found = find_certificate(certs, domain)
     if found is not None:
         return found
-    files = CertificateFiles(certs / f"{domain}.crt", certs / f"{domain}.key")
-    if _exists(files.certificate):
-        raise CertificateError(f"{files.certificate}: its key is missing; put it in {files.key}")
+    files = own_files(certs, domain)
     try:
         certs.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not files.key.exists():
@@ -158,7 +167,9 @@ def _read_key(path: Path) -> PrivateKeyTypes:
             f"{path}: the private key has a password; take it away with {remedy}"
         ) from None
     except ValueError:
-        raise CertificateError(f"{path}: holds no private key in PEM form") from None
+        raise CertificateError(
+            f"{path}: holds no private key in PEM form; put the certificate's there"
+        ) from None
 
 
 def _public(key: CertificatePublicKeyTypes | PublicKeyTypes) -> bytes:
