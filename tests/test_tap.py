@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -128,6 +131,60 @@ class ConsoleTests(FolderCase):
             "xmppd: option --frob not recognized; `xmppd --help` shows what there is\n",
         )
         self.assertEqual(process.returncode, 2)
+
+    def test_help(self) -> None:
+        """It is called by its own name."""
+        output = self.output(self.start(BIN / "xmppd", "--help"))
+        self.assertTrue(output.startswith("Usage: xmppd [options]\n"), output)
+
+
+class DataTests(FolderCase):
+    """What lies in the place of the data and cannot be used is named, with what to do."""
+
+    def refused(self) -> str:
+        """The only line of a start that ends with failure."""
+        process = self.start(BIN / "xmppd")
+        output = self.output(process)
+        self.assertEqual((process.returncode, output.count("\n")), (1, 1), output)
+        return output
+
+    def database(self) -> Path:
+        (self.folder / "data").mkdir()
+        return self.folder / "data" / "xmppd.sqlite"
+
+    def newer(self) -> None:
+        with contextlib.closing(sqlite3.connect(self.database())) as connection:
+            connection.execute("CREATE TABLE meta (name TEXT, value TEXT)")
+            connection.execute("INSERT INTO meta VALUES ('schema_version', '999999')")
+            connection.commit()
+
+    def test_newer_database(self) -> None:
+        self.newer()
+        line = self.refused()
+        self.assertIn(str(self.folder / "data" / "xmppd.sqlite"), line)
+        self.assertIn("run the newer program", line)
+
+    def test_newer_database_in_the_background(self) -> None:
+        """The log has the line, and nothing is left of the process."""
+        self.newer()
+        self.output(self.start(BIN / "twistd", "xmppd"))
+        log = self.folder / "twistd.log"
+        process_id = self.folder / "twistd.pid"
+        for _ in range(PATIENCE * 50):
+            if process_id.exists():
+                select.select([], [], [], 0.02)
+        self.assertFalse(process_id.exists())
+        self.assertIn("run the newer program", log.read_text(encoding="utf-8"))
+
+    def test_no_database(self) -> None:
+        path = self.database()
+        path.write_text("Dear diary", encoding="utf-8")
+        self.assertIn(f"{path}: ", self.refused())
+        self.assertEqual(path.read_text(encoding="utf-8"), "Dear diary")
+
+    def test_no_folder(self) -> None:
+        (self.folder / "data").touch()
+        self.assertIn("set server.data to another folder", self.refused())
 
 
 class PortInUseTests(FolderCase):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from twisted.application.service import Service
@@ -143,7 +145,7 @@ class XmppdService(Service):
         """Take the ports, while the process may still be root.  Nothing is accepted yet."""
         config = self._config
         try:
-            config.server.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_folder(config.server.data)
             tls = TLSContexts(_certificates(config))
         except (OSError, CertificateError) as problem:
             self._give_up(str(problem))
@@ -232,14 +234,17 @@ class XmppdService(Service):
 
     def _could_not_start(self, failure: Failure) -> None:
         self.failed = True
-        if isinstance(failure.value, StorageError | OSError | ConfigError):
+        if isinstance(failure.value, StorageError):
+            line = f"{_where(self._config.server.database)}: {failure.value}; server.database names it"
+        elif isinstance(failure.value, OSError):
             line = str(failure.value)
         else:
             _log.failure("xmppd could not start", failure)
             line = f"could not start: {failure.getErrorMessage()}"
         _log.critical("{line}", line=line, told=True)
         _complain(line)
-        self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
+        # The last thing: twistd first takes its file away.
+        atexit.register(os._exit, 1)
         self._reactor.stop()
 
     # -- while it runs
@@ -284,6 +289,20 @@ class XmppdService(Service):
             _log.info("xmppd has stopped")
 
 
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        remedy = "let the server write there, or set server.data to another folder"
+        raise OSError(f"{path}: cannot be a folder for data ({error.strerror}); {remedy}") from None
+
+
+def _where(database: str) -> str:
+    """The file of a database; of one on a server no more than that, for the address may have a password."""
+    kind, _, place = database.partition(":")
+    return place if kind == "sqlite" else "the database"
+
+
 def _place(endpoint: Endpoint, port: Any) -> str:
     """Where people connect, with the port that the system has chosen where it should choose one."""
     host = port.getHost()
@@ -310,8 +329,10 @@ def makeService(options: Options) -> XmppdService:
 
 def main() -> None:
     """The console script ``xmppd``: the same service, in the foreground, with a log for people."""
+    options = Options()
+    options.synopsis = "Usage: xmppd [options]"
     try:
-        Options().parseOptions(sys.argv[1:])
+        options.parseOptions(sys.argv[1:])
     except usage.UsageError as problem:
         _complain(f"{problem}; `xmppd --help` shows what there is")
         raise SystemExit(2) from None
