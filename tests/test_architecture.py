@@ -41,6 +41,7 @@ CLOCKS = {"tap.py", "server.py", "watchdog.py", "admin/cli.py", "stream/certific
 #: What writes to a connection, and in which functions: before binding, and the frames of an outbox.
 WRITERS = {
     "stream/c2s.py": {"write", "_say_goodbye"},
+    "stream/framing.py": {"write"},
     "stream/admission.py": {"connectionMade"},
     "stream/transport.py": {"write_now", "write", "_write"},
 }

@@ -23,6 +23,8 @@ from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.stanza import Stanza
 from xmppd.stream import wire
 from xmppd.stream.addressing import address, check_iq
+from xmppd.stream.deadline import Deadline
+from xmppd.stream.framing import Reins, TcpFramer
 from xmppd.stream.inbox import PACE, STORE, Inbox
 from xmppd.stream.outbox import Outbox
 from xmppd.stream.services import Served, Services
@@ -65,6 +67,7 @@ class ClientStream(Protocol):
     :ivar claimed: who the client said it is in its last header, if it did.
     :ivar account: who authenticated; set once, by SASL.
     :ivar session: the bound session, once there is one.
+    :ivar deadline: until when a resource must be bound.
     """
 
     transport: Any
@@ -85,17 +88,14 @@ class ClientStream(Protocol):
         self.address = "?"
         #: Who it is, for the log: also when the session is gone.
         self._name = "stranger"
-        self._since = self.heard_at = services.clock.seconds()
+        self.deadline = Deadline(services.clock, self._too_slow)
+        self.heard_at = services.clock.seconds()
         self.nudged_at = 0.0
         self.asked_at: float | None = None
         self.blocked_at: float | None = None
         self._direct = direct
         self._inbox = Inbox(self, services.strangers, services.clock)
         self._header_sent = False
-        self._deadline: Any = None
-        self._deadline_name = ""
-        self._patient_until = 0.0
-        self._patience_name = ""
         self._closing: Any = None
         self._origin = ""
         self._mark = 0.0
@@ -114,42 +114,20 @@ class ClientStream(Protocol):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
         self.services.admission.entered(self._origin)
-        self.be_patient(self.services.timeouts.negotiation, "negotiation_timeout")
+        self.deadline.allow(self.services.timeouts.negotiation, "negotiation_timeout")
         if self._direct:
             self._expect_handshake()
 
-    def be_patient(self, seconds: float, limit: str) -> None:
-        """A resource must be bound within so long after the connection was made, whatever is sent meanwhile.
-
-        :param limit: the name of the limit that says so.
-        """
-        self._patient_until, self._patience_name = self._since + seconds, limit
-        self._expect_within(seconds, limit)
+    def _too_slow(self, limit: str) -> None:
+        self.end(StreamError("connection-timeout", f"Log in faster ({limit})"))
 
     def _expect_handshake(self) -> None:
-        self._expect_within(self.services.timeouts.handshake, "tls_handshake_timeout")
-
-    def _expect_within(self, seconds: float, limit: str) -> None:
-        """Something must happen in so many seconds, and never later than the whole negotiation may take."""
-        self._stop_waiting_for_peer()
-        clock = self.services.clock
-        left = self._patient_until - clock.seconds()
-        self._deadline_name = limit if seconds < left else self._patience_name
-        self._deadline = clock.callLater(max(0.0, min(seconds, left)), self._too_slow)
-
-    def _stop_waiting_for_peer(self) -> None:
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
-        self._deadline = None
-
-    def _too_slow(self) -> None:
-        self._deadline = None
-        self.end(StreamError("connection-timeout", f"Log in faster ({self._deadline_name})"))
+        self.deadline.expect_within(self.services.timeouts.handshake, "tls_handshake_timeout")
 
     def handshakeCompleted(self) -> None:
         """TLS is there."""
         self.state = State.SECURE
-        self._expect_within(self.services.timeouts.negotiation, "negotiation_timeout")
+        self.deadline.expect_within(self.services.timeouts.negotiation, "negotiation_timeout")
 
     def start_tls(self) -> None:
         """Begin TLS; nothing that came in plaintext may be left."""
@@ -168,7 +146,7 @@ class ClientStream(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
-        self._stop_waiting_for_peer()
+        self.deadline.close()
         for timer in (self._closing, self._resting):
             if timer is not None:
                 timer.cancel()
@@ -393,14 +371,14 @@ class ClientStream(Protocol):
 
     def bound(self, session: ClientSession) -> None:
         """From now on this stream is that session's."""
-        self._stop_waiting_for_peer()
+        self.deadline.stop()
         self.state = State.BOUND
         self.session, self._name = session, session.jid.text
         session.stream = self
         session.description = wire.describe_connection(self.address, self.tls_connection())
         self._inbox.reader.settle(self.services.pool)
-        session.outbox.attach(_Frames(self))
-        self.transport.registerProducer(_Reins(self), True)
+        session.outbox.attach(TcpFramer(self))
+        self.transport.registerProducer(Reins(self), True)
 
     def new_outbox(self, account: Account) -> Outbox:
         """An outbox for a session of this account."""
@@ -451,45 +429,3 @@ class ClientStream(Protocol):
 
     def __repr__(self) -> str:
         return f"<{self._name} from {self.address}>"
-
-
-class _Frames:
-    """Writes stanzas and nonzas as they are: on TCP the stream itself is the frame."""
-
-    __slots__ = ("_stream", "_transport")
-
-    def __init__(self, stream: ClientStream) -> None:
-        self._stream, self._transport = stream, stream.transport
-
-    def write(self, frames: list[bytes]) -> None:
-        """Write what a turn has collected."""
-        self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
-
-    def overflowed(self) -> None:
-        """The client does not read what is written to it."""
-        hits.hit("write_buffer_bytes")
-        _log.info("{stream}: does not read (write_buffer_bytes)", stream=self._stream)
-        self._stream.cut()
-
-
-class _Reins:
-    """What the transport pulls when its buffer is full."""
-
-    def __init__(self, stream: ClientStream) -> None:
-        self._stream = stream
-
-    def pauseProducing(self) -> None:
-        stream = self._stream
-        if stream.session is not None:
-            stream.session.outbox.block()
-            if stream.blocked_at is None:
-                stream.blocked_at = stream.services.clock.seconds()
-
-    def resumeProducing(self) -> None:
-        stream = self._stream
-        stream.blocked_at = None
-        if stream.session is not None:
-            stream.session.outbox.unblock()
-
-    def stopProducing(self) -> None:
-        """The connection is lost; `connectionLost` follows."""

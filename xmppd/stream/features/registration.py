@@ -52,7 +52,7 @@ async def _register(stream: ClientStream, stanza: Stanza) -> Stanza:
         raise StanzaError("not-allowed", "This server gives no accounts to strangers")
     if not stanza.id or len(stanza.children) != 1:
         raise StanzaError("bad-request", "An iq needs an id and exactly one child")
-    stream.be_patient(stream.services.timeouts.registration, "registration_timeout")
+    stream.deadline.allow(stream.services.timeouts.registration, "registration_timeout")
     if stanza.type == "get":
         return replies.result(stanza, ns.REGISTER, "query", served.registrar.registration_form())
     payload = tree.child(stanza, ns.REGISTER, "query")
