@@ -1,4 +1,5 @@
-"""What storing a row and reading a page cost, through the door that the server uses.
+"""What storing a row, reading a page, and indexing and searching text cost, through the door that the server
+uses.
 
     python -m bench.storage [--rows 1000000] [--url sqlite:PATH | postgresql://…]
  Times are CPU of this process (all its threads) and wall-clock time. A message is two rows, one in each
@@ -11,20 +12,50 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from xmppd.storage import archive
+from xmppd.storage import accounts, archive, search_index
 from xmppd.storage.archive import APPEND, ArchiveRow, Query
 from xmppd.storage.database import Database
+from xmppd.storage.search import search
 from xmppd.storage.sequence import Sequence
+from xmppd.storage.statement import Cursor
+from xmppd.storage.words import terms
 
 ACCOUNTS = 100
-BODY = "Soft you now, the fair Ophelia. " * 11
-STANZA = f"<message xmlns='jabber:client' type='chat' id='x'><body>{BODY}</body></message>".encode()
+BODY_LENGTH = 352
+VOCABULARY = 20_000
+"""Words, of which the most frequent is as frequent as in a natural language."""
+TEXTS = 5_000
+"""Different messages."""
+STEP = 50
+"""Rows that are indexed at once, as in the server."""
+
+
+def make_words(choose: random.Random) -> list[str]:
+    """A vocabulary, the most frequent word first."""
+    syllables = [first + second for first in "bdfgklmnprstvwz" for second in "aeiou"]
+    found: dict[str, None] = {}
+    while len(found) < VOCABULARY:
+        found["".join(choose.choices(syllables, k=choose.randint(1, 4)))] = None
+    return sorted(found, key=len)
+
+
+def make_stanzas(choose: random.Random, words: list[str]) -> list[bytes]:
+    """Messages of one length, some 55 words each."""
+    weights = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
+    bodies = (" ".join(choose.choices(words, cum_weights=weights, k=BODY_LENGTH)) for _ in range(TEXTS))
+    start = "<message xmlns='jabber:client' type='chat' id='x'>"
+    return [f"{start}<body>{body[:BODY_LENGTH]}</body></message>".encode() for body in bodies]
+
+
+WORDS = make_words(random.Random(1))
+STANZAS = make_stanzas(random.Random(2), WORDS)
 
 
 class Countdown:
@@ -64,9 +95,10 @@ def rows_of_message(sequence: Sequence, choose: random.Random) -> tuple[ArchiveR
     """Both sides of a message between two of the accounts."""
     a = choose.randrange(ACCOUNTS // 2) * 2 + 1
     b = a + 1
+    stanza = choose.choice(STANZAS)
     return (
-        ArchiveRow(a, sequence.next(), f"user{b}@example.org", "phone", "laptop", 1, 1, 0, 0, STANZA),
-        ArchiveRow(b, sequence.next(), f"user{a}@example.org", "laptop", "phone", 0, 1, 1, 0, STANZA),
+        ArchiveRow(a, sequence.next(), f"user{b}@example.org", "phone", "laptop", 1, 1, 0, 0, stanza),
+        ArchiveRow(b, sequence.next(), f"user{a}@example.org", "laptop", "phone", 0, 1, 1, 0, stanza),
     )
 
 
@@ -93,6 +125,11 @@ async def measure_writing(make: Callable[[int], Database], sequence: Sequence, r
         await database.close()
 
 
+def peer(number: int) -> str:
+    """Whom an account talks to."""
+    return f"user{number + 1 if number % 2 else number - 1}@example.org"
+
+
 async def measure_reading(database: Database, times: int = 1000) -> None:
     """Pages of 50, in a reader's thread, one after the other."""
     choose = random.Random(3)
@@ -100,9 +137,6 @@ async def measure_reading(database: Database, times: int = 1000) -> None:
 
     def account() -> int:
         return choose.randrange(ACCOUNTS) + 1
-
-    def peer(number: int) -> str:
-        return f"user{number + 1 if number % 2 else number - 1}@example.org"
 
     queries: dict[str, Callable[[], tuple[int, Query]]] = {
         "first page": lambda: (account(), Query()),
@@ -121,6 +155,51 @@ async def measure_reading(database: Database, times: int = 1000) -> None:
         print(meter.line(f"{name} of {rows / times:.0f}", times, "a page"))
 
 
+async def measure_indexing(database: Database) -> None:
+    """Everything, in the steps of the server, one after the other."""
+    await database.write("open index", search_index.open_index)
+    longest, done = 0.0, 0
+    with Meter() as meter:
+        for account in range(1, ACCOUNTS + 1):
+            while True:
+                batch = await database.read("batch", search_index.next_batch, account, STEP)
+                if batch is None:
+                    break
+                began = time.perf_counter()
+                await database.write("index", search_index.add_batch, batch)
+                longest = max(longest, time.perf_counter() - began)
+                done += len(batch.rows)
+    print(meter.line(f"index, steps of {STEP}", done, f"a row (longest step {longest * 1000:.0f} ms)"))
+    timing = database.timings["index"]
+    print(f"{'of that in the writer':<44}{timing.seconds / done * 1e6:30.1f} µs wall  a row")
+
+
+async def measure_search(database: Database, name: str, times: int) -> None:
+    """Searches of pages of 50, newest first.
+
+    :param name: of the state of the index.
+    """
+    choose = random.Random(4)
+    searches: dict[str, Callable[[int], tuple[Query, str]]] = {
+        "rare word": lambda _: (Query(backwards=True), choose.choice(WORDS[5000:10_000])),
+        "frequent word": lambda _: (Query(backwards=True), choose.choice(WORDS[:20])),
+        "beginning of words": lambda _: (Query(backwards=True), choose.choice(WORDS[500:])[:4]),
+        "three words of a conversation": lambda n: (
+            Query(backwards=True, peer=peer(n)),
+            " ".join(choose.choices(WORDS[:300], k=3)),
+        ),
+        "word that nobody said": lambda _: (Query(backwards=True), "xylophone"),
+    }
+    for what, make in searches.items():
+        rows = 0
+        with Meter() as meter:
+            for _ in range(times):
+                account = choose.randrange(ACCOUNTS) + 1
+                query, text = make(account)
+                rows += len((await search(database, account, query, terms(text))).rows)
+        print(meter.line(f"{name}: {what}", times, f"a search ({rows / times:.1f} found)"))
+
+
 async def measure(url: str, rows: int) -> None:
     """Everything."""
     sequence = Sequence(time.time)
@@ -131,11 +210,23 @@ async def measure(url: str, rows: int) -> None:
     await measure_writing(make, sequence, rows)
     database = make(5000)
     await database.open()
+    for number in range(1, ACCOUNTS + 1):
+        await database.write("account", _make_account, number)
     with Meter() as meter:
         await append_rows(database, sequence, rows, 5000)
     print(meter.line("store, groups of 5000", rows, "a row"))
     await measure_reading(database)
     await database.close()
+    database = Database(reactor, url, group_delay=0)
+    await database.open()
+    await measure_search(database, "not indexed", 5)
+    await measure_indexing(database)
+    await measure_search(database, "indexed", 300)
+    await database.close()
+
+
+def _make_account(cursor: Cursor, number: int) -> None:
+    accounts.create(cursor, "example.org", f"user{number}", [], created=1)
 
 
 def main() -> None:
