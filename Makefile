@@ -10,6 +10,7 @@ TARGET ?= xml
 SECONDS ?= 600
 SECONDS_OF_COUNTING ?= 3600
 KILLS ?= 200
+SECONDS_OF_SOAK ?= 3600
 # What to measure (without, all), and more arguments for it: make compare ONLY="chat,login" ARGS="--write"
 ONLY ?=
 ARGS ?=
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 INTEROP := tests/interop
 
-.PHONY: run test lint format bench compare docs counting kills playground fuzz strangers clean
+.PHONY: run test lint format bench compare docs counting kills soak playground fuzz strangers clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/made-run
@@ -68,6 +69,12 @@ fuzz: $(VENV)/made-fuzz
 # Let 20,000 strangers come and go, and look at the memory of the server.
 strangers: $(VENV)/made-test
 	@$(BIN)/python -m tests.hostile.memory --connections 20000
+
+# Mixed load for an hour, with what /proc says about the server as a table and as a plot.
+soak: $(VENV)/made-test
+	@mkdir -p build
+	@$(BIN)/python -m tests.endurance.soak --seconds $(SECONDS_OF_SOAK) $(ARGS) build/soak.csv
+	@$(BIN)/python -m tests.endurance.plot build/soak.csv docs/soak.svg
 
 playground: $(VENV)/made-run
 	@echo "Connect to localhost, port 5222, as user0@localhost to user9@localhost with the password pw."

@@ -133,14 +133,14 @@ class Client:
         :returns: None, or the ``<failed/>`` of the server, after which ``h`` is taken if there is one.
         """
         session = self.session
+        self._counting = True
         self._write(f"<resume xmlns='{SM}' previd='{session.token}' h='{session.handled}'/>")
         answer = await self._nonza("resumed", "failed")
-        h = int(answer.get("h", session.acknowledged))
         if answer.tag == f"{{{SM}}}failed":
+            self._counting = False
             # It may be old: after a kill it is what was last written down.
-            session.acknowledge(max(h, session.acknowledged))
+            session.acknowledge(max(int(answer.get("h", 0)), session.acknowledged))
             return answer
-        session.acknowledge(h)
         for sent in session.unacknowledged:
             self._write(sent.text)
         self.request()
@@ -220,7 +220,9 @@ class Client:
                 self._parser.feed(data)
                 for event, element in self._parser.read_events():
                     self._depth += 1 if event == "start" else -1
-                    if self._depth == 1 and event == "end":
+                    if self._depth == 0:
+                        self._writer.close()  # the stream is closed both ways; the server waits for this
+                    elif self._depth == 1 and event == "end":
                         self._received(element)
                     elif event == "start" and self._depth == 1:
                         self._root = element
@@ -244,8 +246,10 @@ class Client:
             self._stanza(element)
         elif element.tag == f"{{{SM}}}r":
             self._write(f"<a xmlns='{SM}' h='{self.session.handled}'/>")
-        elif element.tag == f"{{{SM}}}a":
+        elif element.tag in {f"{{{SM}}}a", f"{{{SM}}}resumed"}:
             self.session.acknowledge(int(element.attrib["h"]))
+            if element.tag == f"{{{SM}}}resumed":
+                self._nonzas.put_nowait(element)
         elif element.tag.endswith("}error"):
             self._end(Lost(f"stream error: {[child.tag for child in element]}"))
         else:
