@@ -50,6 +50,8 @@ class Archiving(Module):
     def __init__(self, context: Context, options: Any) -> None:
         super().__init__(context, options)
         self._left_out = frozenset(options.dont_archive_namespaces)
+        #: The last message, and what archives have of it: it is asked for twice in a row.
+        self._last: tuple[Stanza | None, Stanza | None] = None, None
 
     async def start(self) -> None:
         """Find who decides, and what waits for delivery without being part of the history."""
@@ -120,7 +122,15 @@ class Archiving(Module):
         return verdict if self._policy is None else self._policy.wants(account, peer)
 
     def _archived(self, stanza: Stanza) -> Stanza | None:
-        """What the archive has of a message; None where nothing is left of it."""
+        """What the archive has of a message; None where nothing is left of it.
+
+        It is the same for both sides of a message that nobody has changed on its way.
+        """
+        if stanza is not self._last[0]:
+            self._last = stanza, self._without_what_is_left_out(stanza)
+        return self._last[1]
+
+    def _without_what_is_left_out(self, stanza: Stanza) -> Stanza | None:
         left_out = self._left_out
         for child in stanza.children:
             if child[0] in left_out:
