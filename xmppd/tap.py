@@ -22,10 +22,11 @@ from twisted.python.failure import Failure
 from xmppd import __version__, logs
 from xmppd.admin.server import AdminFactory
 from xmppd.config import FILE_NAME, Config, ConfigError, Endpoint, default_config, explain_listen_error, load
-from xmppd.server import Server, StreamFactory
+from xmppd.server import Server
 from xmppd.storage.errors import StorageError
 from xmppd.stream.admission import raise_file_limit
 from xmppd.stream.certificates import CertificateError, CertificateFiles, ensure_self_signed
+from xmppd.stream.listener import StreamFactory
 from xmppd.stream.tls import TLSContexts
 from xmppd.stream.transport import TLSFactory, tune
 from xmppd.watchdog import Watchdog
@@ -235,7 +236,7 @@ class XmppdService(Service):
     def _could_not_start(self, failure: Failure) -> None:
         self.failed = True
         if isinstance(failure.value, StorageError):
-            line = f"{_where(self._config.server.database)}: {failure.value}; server.database names it"
+            line = _about_database(self._config.server.database, str(failure.value))
         elif isinstance(failure.value, OSError):
             line = str(failure.value)
         else:
@@ -245,22 +246,37 @@ class XmppdService(Service):
         _complain(line)
         # The last thing: twistd first takes its file away.
         atexit.register(os._exit, 1)
-        self._reactor.stop()
+        # What fails at once does so before the reactor runs, which could not be stopped then.
+        self._reactor.callWhenRunning(self._reactor.stop)
 
     # -- while it runs
 
     def reload(self) -> None:
         """Take new certificates and the log level (SIGHUP)."""
-        assert self._server is not None
-        for problem in self._server.reload(_certificates(self._config)):
-            _log.error("certificate not reloaded: {problem}", problem=problem)
+        self._reload_certificates()
         if self._config.file is not None:
-            try:
-                self._level.set(load(self._config.file).server.log_level)
-            except ConfigError as problem:
-                for line in problem.problems:
-                    _log.error("log level not reloaded: {line}", line=line)
-        _log.info("reloaded certificates and log level")
+            self._reload_level(self._config.file)
+
+    def _reload_certificates(self) -> None:
+        assert self._server is not None
+        try:
+            problems = self._server.reload(_certificates(self._config))
+        except (OSError, CertificateError) as problem:
+            problems = [str(problem)]
+        for line in problems:
+            _log.error("certificate not reloaded: {line}", line=line)
+        if not problems:
+            _log.info("certificates reloaded")
+
+    def _reload_level(self, file: Path) -> None:
+        try:
+            level = load(file).server.log_level
+        except ConfigError as problem:
+            for line in problem.problems:
+                _log.error("log level not reloaded: {line}", line=line)
+        else:
+            self._level.set(level)
+            _log.info("log level is {level}", level=level)
 
     # -- stop
 
@@ -297,10 +313,12 @@ def _make_folder(path: Path) -> None:
         raise OSError(f"{path}: cannot be a folder for data ({error.strerror}); {remedy}") from None
 
 
-def _where(database: str) -> str:
-    """The file of a database; of one on a server no more than that, for the address may have a password."""
+def _about_database(database: str, problem: str) -> str:
+    """A problem with its file in front; an address on a server may have a password, and is not told."""
     kind, _, place = database.partition(":")
-    return place if kind == "sqlite" else "the database"
+    if kind == "sqlite" and place not in problem:
+        problem = f"{place}: {problem}"
+    return f"{problem}; put that right, or set server.database to another"
 
 
 def _place(endpoint: Endpoint, port: Any) -> str:

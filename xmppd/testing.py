@@ -26,10 +26,11 @@ from twisted.python.failure import Failure
 from xmppd.config import Config, default_config
 from xmppd.core import ns
 from xmppd.core.jid import JID
-from xmppd.server import FEATURES, Server
+from xmppd.server import Server
 from xmppd.storage.database import Database
 from xmppd.storage.threads import NoThreads
 from xmppd.stream.c2s import ClientStream
+from xmppd.stream.listener import FEATURES
 
 __all__ = ["Client", "InProcessServer", "MemoryReactor"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from xmppd.core.module import Xep
 from xmppd.modules import all_modules
-from xmppd.server import FEATURES
+from xmppd.stream.listener import FEATURES
 
 __all__ = ["page"]
 

@@ -13,11 +13,11 @@ from twisted.internet.testing import StringTransport
 from twisted.trial import unittest
 
 from xmppd.core.counters import hits, limit_named
-from xmppd.server import StreamFactory
 from xmppd.stream import admission
 from xmppd.stream.admission import Admission, TurnedAway
 from xmppd.stream.c2s import ClientStream
 from xmppd.stream.certificates import ensure_self_signed
+from xmppd.stream.listener import StreamFactory
 from xmppd.stream.tls import TLSContexts
 from xmppd.stream.transport import TLSFactory
 from xmppd.testing import InProcessServer

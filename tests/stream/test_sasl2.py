@@ -28,8 +28,8 @@ from tests.stream.sasl2 import (
 )
 from xmppd.core import ns
 from xmppd.core.jid import JID
-from xmppd.server import FEATURES
 from xmppd.stream.c2s import ClientStream
+from xmppd.stream.listener import FEATURES
 from xmppd.stream.tls import TLSContexts
 
 LEGACY_BIND = f"<iq type='set' id='b'><bind xmlns='{ns.BIND}'><resource>r</resource></bind></iq>"
