@@ -88,8 +88,8 @@ class FTS5(Index):
     """SQLite's full-text search, over words alone: no text, no positions, no sizes.
 
     A table that stores its text could delete by key, but would keep all text twice; so what is deleted is cut
-    into words again. (Deleting by key without the text needs SQLite 3.43.) With text and positions an index over
-    100,000 messages of twelve words took 25 MB and 19 µs a row to write, this one takes 7 MB and 15 µs.
+    into words again. (Deleting by key without the text needs SQLite 3.43.) With text and positions an index
+    over 100,000 messages of twelve words took 25 MB and 19 µs a row to write, this one takes 7 MB and 15 µs.
 
     Merges are done in steps of our own, so that none of them takes long.
     """
