@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.error import CannotListenError
@@ -182,6 +183,17 @@ class DataTests(FolderCase):
         self.assertIn(f"{path}: ", self.refused())
         self.assertEqual(path.read_text(encoding="utf-8"), "Dear diary")
 
+    def test_database_in_use(self) -> None:
+        """A second server with the same data does not start; the line has the file once."""
+        other = self.start(BIN / "xmppd")
+        assert other.stdout is not None
+        for _ in range(3):
+            other.stdout.readline()
+        line = self.refused()
+        path = str(self.folder / "data" / "xmppd.sqlite")
+        self.assertEqual(line.count(path), 1, line)
+        self.assertIn("in use by another process", line)
+
     def test_no_folder(self) -> None:
         (self.folder / "data").touch()
         self.assertIn("set server.data to another folder", self.refused())
@@ -270,6 +282,42 @@ class ServiceTests(FolderCase):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             self.handlers[number](number, None)
         self.assertEqual(self.reactor.stops, 1)
+
+    def reloaded(self, *problems: str) -> list[str]:
+        """What SIGHUP puts into the log, with problems of certificates."""
+        lines: list[str] = []
+        self.patch(tap, "_log", _Lines(lines))
+        service: Any = self.service()
+        service._server = SimpleNamespace(reload=lambda certificates: list(problems))
+        service.reload()
+        return lines
+
+    def test_reload(self) -> None:
+        """What was done is told."""
+        self.assertEqual(self.reloaded(), ["certificates reloaded", "log level is info"])
+
+    def test_reload_with_problems(self) -> None:
+        """What was not done is told, and only that."""
+        self.assertEqual(
+            self.reloaded("a: no such file"),
+            ["certificate not reloaded: a: no such file", "log level is info"],
+        )
+        next((self.folder / "certs").glob("*.key")).unlink()
+        lost, level = self.reloaded()
+        self.assertIn("its key is missing", lost)
+        self.assertEqual(level, "log level is info")
+
+
+class _Lines:
+    """A logger that keeps its lines."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def info(self, text: str, **fields: object) -> None:
+        self._lines.append(text.format(**fields))
+
+    error = info
 
 
 class LogTests(SynchronousTestCase):
