@@ -54,21 +54,28 @@ class Latencies:
     def __init__(self) -> None:
         self._seconds: dict[str, list[float]] = {"chat": [], "archive": []}
         self._on_their_way: dict[tuple[str, str, int], float] = {}
+        self._away: set[str] = set()
 
     def took(self, kind: str, seconds: float) -> None:
         self._seconds[kind].append(seconds)
 
     def sent(self, sender: str, receiver: str, number: int) -> None:
-        self._on_their_way[sender, receiver, number] = time.monotonic()
+        if not self._away & {sender, receiver}:
+            self._on_their_way[sender, receiver, number] = time.monotonic()
 
     def came(self, sender: str, receiver: str, number: int) -> None:
         sent = self._on_their_way.pop((sender, receiver, number), None)
         if sent is not None:
             self.took("chat", time.monotonic() - sent)
 
-    def was_away(self, user: str) -> None:
-        """Forget what is on its way from and to someone."""
+    def leaves(self, user: str) -> None:
+        """Someone is away: forget what is on its way from and to them, and what will be."""
+        self._away.add(user)
         self._on_their_way = {key: at for key, at in self._on_their_way.items() if user not in key[:2]}
+
+    def returns(self, user: str) -> None:
+        """Someone is back."""
+        self._away.discard(user)
 
     def take(self) -> dict[str, float | None]:
         """Milliseconds by column; from now on they are collected anew."""
@@ -139,6 +146,7 @@ class User:
 
     async def come_back(self) -> None:
         """Resume. Raises Failed when the session is gone, or the server stays away."""
+        self.soak.latencies.leaves(self.name)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             await self.client.cut()
@@ -149,7 +157,7 @@ class User:
                 await self.client.connect(self.soak.server, self.name, "secret")
                 if (failed := await self.client.resume()) is not None:
                     raise Failed(f"{self.name} could not resume: {[child.tag for child in failed]}")
-                self.soak.latencies.was_away(self.name)
+                self.soak.latencies.returns(self.name)
                 return
             await asyncio.sleep(0.2)
         raise Failed(f"{self.name} could not come back: {self.client.problem}")
@@ -187,6 +195,7 @@ class User:
             await device.cut()
 
     async def _cut(self) -> None:
+        self.soak.latencies.leaves(self.name)
         await self.client.cut()
         self.soak.cuts += 1
         await asyncio.sleep(self.soak.chance.uniform(0, 1))

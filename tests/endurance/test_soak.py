@@ -55,7 +55,10 @@ class MeasureTests(TestCase):
         latencies = Latencies()
         for sender, receiver in (("a", "b"), ("b", "a"), ("b", "c")):
             latencies.sent(sender, receiver, 1)
-        latencies.was_away("a")
+        latencies.leaves("a")
+        latencies.sent("c", "a", 1)
+        latencies.returns("a")
+        latencies.came("c", "a", 1)
         latencies.came("a", "b", 1)
         latencies.came("b", "a", 1)
         self.assertIsNone(latencies.take()["chat_p50_ms"])
