@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import random
 import shutil
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -272,6 +273,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the server is stopped, too
     print(f"seed {given.seed}", flush=True)
     loop = KillLoop(given.seed, lambda line: print(line, flush=True))
     try:

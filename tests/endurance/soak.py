@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import csv
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -371,6 +372,7 @@ def main() -> int:
     parser.add_argument("--restart-every", type=float, default=900, help="seconds between two restarts")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the server is stopped, too
     with given.csv.open("w", newline="") as file:
         table = Table(file)
 
