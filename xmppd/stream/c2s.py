@@ -231,6 +231,10 @@ class ClientStream(Protocol):
         """What stream management asks and says does not wait for a handler."""
         return isinstance(item, Nonza) and item.name in ("r", "a") and item.namespace in (ns.SM, ns.SM2)
 
+    def comes_again(self, item: Item) -> bool:
+        """A request for an acknowledgement that could not cover all before it is answered again."""
+        return isinstance(item, Nonza) and item.name == "r"
+
     def failed(self, failure: Failure) -> None:
         """The stream cannot go on."""
         if isinstance(failure.value, StreamError):

@@ -20,12 +20,14 @@ from xmppd.xml.reader import StreamReader
 
 __all__ = ["HANDLER", "PACE", "STORE", "Inbox", "Receiver"]
 
-#: Why the transport does not read: a handler waits, or the others come first;
+#: Why the transport does not read: a handler waits;
 HANDLER: Final = 1
 #: the client has sent too much lately.
 PACE: Final = 2
-#: the database cannot keep up.
+#: the database cannot keep up;
 STORE: Final = 4
+#: the other streams come first.
+OTHERS: Final = 8
 
 #: Items of one stream that are handled in one turn of the reactor, so that the others get theirs.
 SLICE: Final = 32
@@ -54,6 +56,10 @@ class Receiver(Protocol):
         """Whether an item may be handled while the one before it waits."""
         ...
 
+    def comes_again(self, item: Item) -> bool:
+        """Whether an item that has passed is to be handled once more when it is its turn."""
+        ...
+
     def failed(self, failure: Failure) -> None:
         """The stream cannot go on: for a `StreamError`, or for a fault of the program."""
 
@@ -70,6 +76,10 @@ class _Nobody:
 
     def passes(self, item: Item) -> bool:
         """Nothing passes."""
+        return False
+
+    def comes_again(self, item: Item) -> bool:
+        """Nothing comes again."""
         return False
 
     def failed(self, failure: Failure) -> None:
@@ -103,7 +113,7 @@ class Inbox:
         self.reader.push(data)
         if self._paused & HANDLER:
             self._let_pass()
-        else:
+        elif not self._paused & OTHERS:
             self._pump()
 
     def _pump(self) -> None:
@@ -123,20 +133,21 @@ class Inbox:
             if waiting is not None and self._must_wait_for(waiting):
                 return
         if (queue or reader.waiting) and not receiver.is_closed:
-            self.pause(HANDLER)
-            self._clock.callLater(0, self._go_on, None)
+            self.pause(OTHERS)
+            self._clock.callLater(0, self._go_on, OTHERS)
 
     def _let_pass(self) -> None:
         """Read on behind a handler that waits, and handle what may pass it."""
         receiver = self._receiver
         while receiver.reads_ahead and (item := self._next()) is not None:
-            if not receiver.passes(item):
+            passes = receiver.passes(item)
+            if not passes or receiver.comes_again(item):
                 self._queue.append(item)
-                continue
-            try:
-                receiver.handle(item)
-            except Exception:
-                receiver.failed(Failure())
+            if passes:
+                try:
+                    receiver.handle(item)
+                except Exception:
+                    receiver.failed(Failure())
 
     def _next(self) -> Item | None:
         try:
@@ -155,11 +166,11 @@ class Inbox:
         self.pause(HANDLER)
         self._let_pass()
         waiting.addErrback(self._receiver.failed)
-        waiting.addCallback(self._go_on)
+        waiting.addCallback(lambda _: self._go_on(HANDLER))
         return True
 
-    def _go_on(self, _: object) -> None:
-        self.resume(HANDLER)
+    def _go_on(self, reason: int) -> None:
+        self.resume(reason)
         self._pump()
 
     # -- back-pressure
