@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from xmppd import __version__
 from xmppd.admin.commands import FoundRow, SessionRow, StreamManagementRow, UserRow
+from xmppd.core import ns
 from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.jid import JID
@@ -18,11 +19,15 @@ from xmppd.storage.archive_book import arrived
 from xmppd.storage.words import text_of
 from xmppd.stream.outbox import Sent
 from xmppd.stream.session import ClientSession
+from xmppd.xml import tree
 
 if TYPE_CHECKING:
     from xmppd.server import Server
 
-__all__ = ["ServerOperator"]
+__all__ = ["ServerOperator", "readable_address"]
+
+#: Characters of what a client says of itself that are shown.
+LONGEST_NAME: Final = 60
 
 
 class ServerOperator:
@@ -133,13 +138,26 @@ def _session(session: ClientSession, now: float) -> SessionRow:
     tls = f"{described['tls']} {described['cipher']}" if connected and "tls" in described else None
     return SessionRow(
         jid=session.jid.text,
-        address=described.get("address") if connected else None,
-        client=described.get("client"),
+        address=readable_address(described["address"]) if connected and "address" in described else None,
+        client=_client(session),
         tls=tls,
         since=session.since,
         priority=session.priority,
         sm=_stream_management(session, now),
     )
+
+
+def readable_address(address: str) -> str:
+    """An address as its owner would write it: one of IPv4 without the clothes that IPv6 puts on it."""
+    inner = address.removeprefix("::ffff:")
+    return inner if "." in inner else address
+
+
+def _client(session: ClientSession) -> str | None:
+    """The software that a client says it is, in its entity capabilities (XEP-0115, section 4)."""
+    found = None if session.presence is None else tree.child(session.presence, ns.CAPS, "c")
+    node = "" if found is None else str(found.getAttribute("node") or "")
+    return node[:LONGEST_NAME] or None
 
 
 def _stream_management(session: ClientSession, now: float) -> StreamManagementRow | None:
