@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return FAILED
     except KeyboardInterrupt:
+        # Below the question for a password, or below the shown ^C.
+        print(file=sys.stderr)
         return FAILED
     return code
 
