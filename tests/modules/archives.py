@@ -39,8 +39,9 @@ class ArchiveConversation(Conversation):
         return [body for row in self.rows(name) if not row.history for body in _body(row.stanza.decode())]
 
     def pass_time(self, seconds: float, step: float = 60.0) -> None:
-        """Let a long time pass, minute by minute."""
+        """Let a long time pass, step by step; what begins in a step has time to end before the next one."""
         while seconds > 0:
             self.server.advance(min(step, seconds))
+            for _ in range(10):
+                self.server.advance(0.1)
             seconds -= step
-        self.server.settle()

@@ -25,7 +25,7 @@ from xmppd.xml import delay, tree
 
 __all__ = ["Retraction"]
 
-_MARK: Final = ns.RETRACT.encode()
+_RETRACT: Final = ns.RETRACT
 
 #: How far back a retracted message may lie, counted in messages of its author in the same conversation.
 MOST_BACK: Final = 1000
@@ -62,18 +62,24 @@ class Retraction(Module):
     @on(MessageSending, Stage.NOTIFY)
     def sending(self, event: MessageSending) -> None:
         """The owner of the archive retracts."""
-        stanza = event.stanza
-        if _MARK in stanza.inner and event.archived_as is not None and stanza.to is not None:
-            self._follow(event.account, stanza, stanza.to, event.archived_as, event.ticket, outgoing=True)
+        for child in event.stanza.children:
+            if child[0] == _RETRACT:
+                stanza, row = event.stanza, event.archived_as
+                if row is not None and stanza.to is not None:
+                    self._follow(event.account, stanza, stanza.to, row, event.ticket, outgoing=True)
+                return
 
     @on(MessageArriving, Stage.NOTIFY)
     def arriving(self, event: MessageArriving) -> None:
         """Somebody retracts what they have sent to the owner of the archive."""
-        stanza = event.stanza
-        if _MARK in stanza.inner and event.stanza_id is not None and stanza.sender is not None:
-            row = self.context.archive.row_of(event.account, event.stanza_id)
-            assert row is not None
-            self._follow(event.account, stanza, stanza.sender, row, event.ticket, outgoing=False)
+        for child in event.stanza.children:
+            if child[0] == _RETRACT:
+                stanza, number = event.stanza, event.stanza_id
+                if number is not None and stanza.sender is not None:
+                    row = self.context.archive.row_of(event.account, number)
+                    assert row is not None
+                    self._follow(event.account, stanza, stanza.sender, row, event.ticket, outgoing=False)
+                return
 
     def _follow(
         self, account: Account, stanza: Stanza, peer: JID, row: int, ticket: Ticket, *, outgoing: bool
