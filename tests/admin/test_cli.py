@@ -419,11 +419,11 @@ class OfflineTests(OfflineTestCase):
             self.assertEqual(self.xmppctl(*arguments)[0], 0, arguments)
 
     def test_interrupted(self) -> None:
-        """Control-C, and a reader that has read enough, end it quietly."""
-        for error in (KeyboardInterrupt, BrokenPipeError):
+        """Control-C, and a reader that has read enough, end it quietly; the first ends the line it stands in."""
+        for error, expected in ((KeyboardInterrupt, "\n"), (BrokenPipeError, "")):
             self.patch(cli, "call", _raising(error))
             code, _, err = self.xmppctl("users")
-            self.assertEqual((code, err), (1, ""))
+            self.assertEqual((code, err), (1, expected))
 
     def test_sample(self) -> None:
         """The sample is a whole configuration for the domain that is asked for."""
