@@ -250,7 +250,9 @@ class ReloadTests(ContextsTestCase):
         self.files["a.example"].key.write_text("nonsense")
         save(self.certs, "xn--bcher-kva.example", issue(["xn--bcher-kva.example", "new.example"]))
         (line,) = self.contexts.reload()
-        self.assertEqual(line, f"a.example: {self.files['a.example'].key}: holds no private key in PEM form; put the certificate's there")
+        key = self.files["a.example"].key
+        remedy = "put the certificate's there"
+        self.assertEqual(line, f"a.example: {key}: holds no private key in PEM form; {remedy}")
         self.assertEqual(self.connect("a.example").names, ["a.example"])
         self.assertIn("new.example", self.connect("xn--bcher-kva.example").names)
 
