@@ -419,7 +419,7 @@ class OfflineTests(OfflineTestCase):
             self.assertEqual(self.xmppctl(*arguments)[0], 0, arguments)
 
     def test_interrupted(self) -> None:
-        """Control-C, and a reader that has read enough, end it quietly; the first ends the line it stands in."""
+        """Control-C, and a reader that has read enough, end it quietly; the first ends its line."""
         for error, expected in ((KeyboardInterrupt, "\n"), (BrokenPipeError, "")):
             self.patch(cli, "call", _raising(error))
             code, _, err = self.xmppctl("users")
