@@ -6,7 +6,6 @@ import sys
 import time
 from typing import Any, Final, TextIO
 
-from constantly import NamedConstant
 from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
@@ -34,7 +33,7 @@ def console(out: TextIO | None = None) -> Any:
     return FilteringLogObserver(observer, [predicate])
 
 
-def _concerns_people(event: LogEvent) -> NamedConstant:
+def _concerns_people(event: LogEvent) -> Any:
     """Whether an event is for the console; what is marked as ``told`` stands there already."""
     if event.get("told"):
         return PredicateResult.no
