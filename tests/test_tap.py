@@ -74,6 +74,13 @@ class FolderCase(SynchronousTestCase):
 class ConsoleTests(FolderCase):
     """The console script, as somebody sees it who has started it."""
 
+    def wait_for_the_daemon(self) -> None:
+        """The command in the background ends a moment after the one that started it."""
+        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+            daemon = os.pidfd_open(int((self.folder / "twistd.pid").read_text()))
+            select.select([daemon], [], [], PATIENCE)
+            os.close(daemon)
+
     def started(self, *arguments: str) -> tuple[subprocess.Popen[str], list[str]]:
         """A server that runs, and the lines that it has said at its start."""
         process = self.start(BIN / "xmppd", *arguments)
@@ -231,6 +238,7 @@ class PortInUseTests(FolderCase):
         output = self.output(process)
         self.assertEqual(process.returncode, 1, output)
         self.assertIn(self.line[:60], output)
+        self.wait_for_the_daemon()
         self.assertFalse((self.folder / "twistd.pid").exists())
         log = (self.folder / "twistd.log").read_text(encoding="utf-8")
         self.assertIn(self.line, log)
