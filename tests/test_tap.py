@@ -67,19 +67,19 @@ class FolderCase(SynchronousTestCase):
         self.addCleanup(process.stdout.close)
         return process
 
-    def output(self, process: subprocess.Popen[str]) -> str:
-        return process.communicate(timeout=PATIENCE)[0]
-
-
-class ConsoleTests(FolderCase):
-    """The console script, as somebody sees it who has started it."""
-
     def wait_for_the_daemon(self) -> None:
         """The command in the background ends a moment after the one that started it."""
         with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
             daemon = os.pidfd_open(int((self.folder / "twistd.pid").read_text()))
             select.select([daemon], [], [], PATIENCE)
             os.close(daemon)
+
+    def output(self, process: subprocess.Popen[str]) -> str:
+        return process.communicate(timeout=PATIENCE)[0]
+
+
+class ConsoleTests(FolderCase):
+    """The console script, as somebody sees it who has started it."""
 
     def started(self, *arguments: str) -> tuple[subprocess.Popen[str], list[str]]:
         """A server that runs, and the lines that it has said at its start."""
