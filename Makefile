@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 INTEROP := tests/interop
 
-.PHONY: run test lint format bench compare docs counting kills soak playground fuzz strangers clean
+.PHONY: run test lint format bench compare growth docs counting kills soak playground fuzz strangers clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/made-run
@@ -48,6 +48,10 @@ bench: $(VENV)/made-bench
 
 compare: $(VENV)/made-bench
 	@$(BIN)/python -m bench.compare $(if $(ONLY),--only '$(ONLY)') $(ARGS)
+
+# Whether costs grow with users, contacts, archives and time, as a table and as bench/growth.svg (90 minutes).
+growth: $(VENV)/made-bench
+	@$(BIN)/python -m bench.growth $(if $(ONLY),--only '$(ONLY)') $(ARGS)
 
 # What is generated: the list of specifications and the sample configuration.
 docs: $(VENV)/made-run

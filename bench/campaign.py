@@ -23,7 +23,8 @@ __all__ = ["Campaign", "Conditions", "LoadError", "Record"]
 #: What a scenario returned, with the names of case and server, the server's version and the repetition.
 Record = dict[str, Any]
 
-_PATIENCE = 1200.0
+#: Seconds that a scenario may take beside those that it measures.
+_PATIENCE = 1800.0
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -174,9 +175,10 @@ class Campaign:
         :raises LoadError: it failed.
         """
         command = [sys.executable, "-m", "bench.load", *self.arguments(server, scenario)]
+        patience = _PATIENCE + self.conditions.seconds
         try:
             done = subprocess.run(
-                command, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=_PATIENCE
+                command, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=patience
             )
         except subprocess.CalledProcessError as error:
             raise LoadError(error.stderr.strip().splitlines()[-1]) from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
-from bench.plan import CASES, TARGETS, Target
+from bench.plan import CASES, OURS, TARGETS, Target
 from bench.results import Results
 
 __all__ = ["all_figures", "explanation", "figure", "own_figures", "table", "target_figures"]
@@ -121,20 +122,27 @@ def all_figures(results: Results) -> str:
     return table(head, rows, numbers=range(3, len(head) - 1))
 
 
+def _fraction(value: Fraction) -> str:
+    """As a fraction where that is short."""
+    return str(value) if value.denominator < 20 else figure(float(value))
+
+
 def _target_row(results: Results, target: Target, ours: str) -> list[str] | None:
     """One target beside what was measured; None where it was not."""
-    itself = target.other_field != ""
+    itself = target.against == OURS
     mine = results.median(target.case, ours, target.field)
     other = results.median(
-        target.case, ours if itself else target.against, target.other_field or target.field
+        target.other_case or target.case,
+        ours if itself else target.against,
+        target.other_field or target.field,
     )
     if mine is None or not other:
         return None
     ratio, most = mine / other, float(target.at_most)
-    name = "itself without them" if itself else target.against
+    name = target.comparison if itself else target.against
     unit = {"server_cpu_us": "µs", "kib_per_client": "KiB"}.get(target.field, "ms")
     met = "yes" if ratio <= most else "no"
-    figures = [f"{figure(mine)} {unit}", f"{figure(other)} {unit}", f"{ratio:.3g}", str(target.at_most)]
+    figures = [f"{figure(mine)} {unit}", f"{figure(other)} {unit}", f"{ratio:.3g}", _fraction(target.at_most)]
     return [_TITLES[target.case], name, *figures, met]
 
 

@@ -53,7 +53,7 @@ async def fill_archive(run: Run) -> None:
     sender.count(Counter(BODY_END, nothing, run.on_error))
     receiver.count(Counter(BODY_END, flow.on_delivery))
     flow.start()
-    await run.drain(lambda: missing - flow.delivered, patience=600)
+    await run.drain(lambda: missing - flow.delivered, patience=600 + missing / 1000)
     sender.close()
     receiver.close()
     if flow.delivered < missing:

@@ -82,10 +82,12 @@ class Flow:
 class Pace:
     """Sends messages at a steady rate, whether they arrive or not; times count from when each was due."""
 
-    def __init__(self, run: Run, sender: Client, to: str, rate: float) -> None:
+    def __init__(
+        self, run: Run, sender: Client, to: str, rate: float, latencies: Latencies | None = None
+    ) -> None:
         self.run, self.sender, self.rate = run, sender, rate
         self.template = message_template(to, f"{run.stamp}-pace")
-        self.latencies = Latencies()
+        self.latencies = Latencies() if latencies is None else latencies
         self.flying: deque[float] = deque()
         self.sequence = 0
 

@@ -76,11 +76,14 @@ def rss_kib(pids: Iterable[int]) -> int:
 
 
 class Meter:
-    """Measures a stretch of time: seconds of the wall, and of CPU for server, generator and all others."""
+    """Measures a stretch of time: seconds of the wall, and of CPU for server, generator and all others.
+
+    :ivar began: when it began, by `time.perf_counter`.
+    """
 
     def __init__(self, server_pids: Iterable[int]) -> None:
         self.pids = descendants(server_pids)
-        self.wall = self.server = self.generator = self.others = 0.0
+        self.began = self.wall = self.server = self.generator = self.others = 0.0
 
     def _look(self) -> tuple[float, float, float, float]:
         return time.perf_counter(), cpu_seconds(self.pids), time.process_time(), machine_seconds()
@@ -88,6 +91,7 @@ class Meter:
     def start(self) -> None:
         """Begin the stretch."""
         self._begin = self._look()
+        self.began = self._begin[0]
 
     def stop(self) -> None:
         """End the stretch."""

@@ -41,6 +41,15 @@ class QuickTests(SynchronousTestCase):
         done = run("bench", "--quick", "--server", "floor-rows", "--only", "chat,ping")
         self.assertEqual(done.returncode, 0, done.stderr)
 
+    def test_growth_is_drawn(self) -> None:
+        drawing = Path(self.mktemp()).resolve()
+        quick = ("--quick", "--only", "online,time", "--drawing", str(drawing))
+        done = run("bench.growth", *quick)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("| chat, 5,000 others online ", done.stdout)
+        self.assertIn("| everything at once, for long: last look", done.stdout)
+        self.assertEqual(drawing.read_text().count("<polyline"), 3)
+
     def test_an_unknown_name_is_one_line(self) -> None:
         done = run("bench", "--only", "chta")
         self.assertEqual(done.returncode, 1)

@@ -89,19 +89,15 @@ class PlotTests(TestCase):
     def test_draws_every_panel_with_its_lines(self) -> None:
         drawing = ElementTree.fromstring(plot.draw(plot.read(self.samples())))
         titles = [text.text for text in drawing.iter(f"{SVG}text") if text.get("class") == "title"]
-        self.assertEqual(titles, [panel.title for panel in plot.PANELS])
+        self.assertEqual(titles, [figure.title for figure in plot.FIGURES])
         lines = [line.attrib["points"].split() for line in drawing.iter(f"{SVG}polyline")]
-        self.assertEqual(len(lines), sum(len(panel.lines) for panel in plot.PANELS))
+        self.assertEqual(len(lines), sum(len(figure.lines) for figure in plot.FIGURES))
         self.assertEqual(sorted({len(line) for line in lines}), [3, 4])  # one lacks a sample
-        dashed = [line for line in drawing.iter(f"{SVG}line") if line.get("class") == "restart"]
-        self.assertEqual(len(dashed), len(plot.PANELS))
+        dashed = [line for line in drawing.iter(f"{SVG}line") if line.get("class") == "mark"]
+        self.assertEqual(len(dashed), len(plot.FIGURES))
 
     def test_nothing_cannot_be_drawn(self) -> None:
         self.assertRaises(ValueError, plot.draw, [])
-
-    def test_axes_end_at_round_numbers(self) -> None:
-        self.assertEqual([plot.ceiling(value) for value in (0, 0.3, 1, 3, 62)], [1, 0.5, 1, 5, 100])
-        self.assertEqual([plot.number(value) for value in (1.0, 0.25, 62.5)], ["1", "0.25", "62.5"])
 
     def test_a_table_is_what_the_plot_reads(self) -> None:
         file = io.StringIO()

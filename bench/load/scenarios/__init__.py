@@ -6,6 +6,7 @@ from bench.load.scenarios import (
     flood,
     login,
     memory,
+    mixed,
     neighbour,
     ping,
     prepare,
@@ -13,4 +14,16 @@ from bench.load.scenarios import (
     rooms,
 )
 
-__all__ = ["archive", "chat", "flood", "login", "memory", "neighbour", "ping", "prepare", "presence", "rooms"]
+__all__ = [
+    "archive",
+    "chat",
+    "flood",
+    "login",
+    "memory",
+    "mixed",
+    "neighbour",
+    "ping",
+    "prepare",
+    "presence",
+    "rooms",
+]

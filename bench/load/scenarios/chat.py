@@ -7,7 +7,7 @@ from bench.load.flow import BODY_END, Flow
 from bench.load.meter import Latencies
 from bench.load.registry import Result, scenario
 from bench.load.run import Run
-from bench.load.sinks import Counter
+from bench.load.sinks import Counter, nothing
 
 __all__ = ["chat"]
 
@@ -32,12 +32,13 @@ class Pairs:
     async def login(self) -> None:
         options = self.options
         resources = ("r1", "r2") if options.carbons else ("r1",)
-        specs = [(index, resource) for index in range(2 * options.pairs) for resource in resources]
+        indices = range(2 * options.pairs)
+        specs = [(index, resource) for index in indices for resource in resources]
         clients = await self.run.login_many(specs, smacks=bool(options.ack_every), carbons=options.carbons)
         by_spec = dict(zip(specs, clients, strict=True))
         for client in clients:
             client.count(Counter(BODY_END, self._on_copy, self.run.on_error))
-        for index in range(0, 2 * options.pairs, 2):
+        for index in indices[::2]:
             self._pair(by_spec[index, "r1"], by_spec[index + 1, "r1"])
 
     def _pair(self, sender: Client, receiver: Client) -> None:
@@ -66,10 +67,18 @@ class Pairs:
         return notes
 
 
+async def rest(run: Run, number: int) -> None:
+    """Log in others, who then do nothing: the accounts behind those of the pairs."""
+    first = 2 * run.options.pairs
+    for client in await run.login_many([(first + index, "rest") for index in range(number)]):
+        client.sink = nothing
+
+
 @scenario("chat")
 async def chat(run: Run) -> Result:
     """Pairs, each with --window messages in flight (unit: message)."""
     pairs = Pairs(run)
+    await rest(run, run.options.online)
     await pairs.login()
     for flow in pairs.flows:
         flow.start()

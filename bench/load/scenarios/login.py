@@ -26,10 +26,11 @@ class Doors:
         width = self.run.options.concurrency
         accounts, turn = max(1, self.run.options.login_users // width), 0
         while self.active:
-            await self._login(slot + width * (turn % accounts), f"l{turn}")
+            await self.login(slot + width * (turn % accounts), f"l{turn}")
             turn += 1
 
-    async def _login(self, index: int, resource: str) -> None:
+    async def login(self, index: int, resource: str) -> None:
+        """In and out again."""
         began = time.perf_counter()
         client = Client(self.run.target, index, resource)
         await client.login()
