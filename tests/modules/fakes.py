@@ -120,6 +120,14 @@ class FakeRouter:
         return [replies.error(*one).wire.decode() for one in refused]
 
 
+class FakeArchive:
+    """Names its rows."""
+
+    def mark(self, account: Account, stanza: Stanza, row: int) -> Stanza:
+        mark = f"<stanza-id xmlns='{ns.STANZA_ID}' by='{account.jid.xml}' id='row-{row}'/>"
+        return stanza.adding(ns.STANZA_ID, "stanza-id", mark.encode())
+
+
 class FakeRegistry:
     """Accounts by bare JID."""
 

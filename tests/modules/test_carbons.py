@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.modules.fakes import FakeSession, World, stanza
+from tests.modules.fakes import FakeArchive, FakeSession, World, stanza
 from xmppd.core.classify import is_carbon
 from xmppd.core.decision import Decision, Otherwise
 from xmppd.core.events import MessageArriving, MessageSending, PresenceSending
@@ -28,7 +28,7 @@ class CarbonsCase(TestCase):
     """Romeo with three resources of which two have carbons enabled, and orchard talks to Juliet."""
 
     def setUp(self) -> None:
-        self.world = World()
+        self.world = World(archive=FakeArchive())
         self.world.load(Carbons)
         self.orchard = self.world.session("romeo/orchard")
         self.garden = self.world.session("romeo/garden")
@@ -55,13 +55,13 @@ class CarbonsCase(TestCase):
     def set_carbons(self, session: FakeSession, name: str = "enable") -> None:
         self.assertIn(" type='result'", self.iq(session, name))
 
-    def send(self, xml: str, stanza_id: str | None = None) -> MessageSending:
+    def send(self, xml: str, archived_as: int | None = None) -> MessageSending:
         """A message of orchard, or of whoever its `from` says."""
         message = stanza(xml)
         assert message.sender is not None
         session = self.world.registry.session(message.sender)
         event = MessageSending(message, session.account, session, self.world.ticket)
-        event.stanza_id = stanza_id
+        event.archived_as = archived_as
         self.world.hooks.run(event)
         return event
 
@@ -246,11 +246,11 @@ class WireTests(CarbonsCase):
 
     def test_the_owners_id_in_sent_copies(self) -> None:
         """CARBONS K9: the addressee does not see it"""
-        event = self.send(outgoing(), stanza_id="a'1")
+        event = self.send(outgoing(), archived_as=1)
         (copy,) = self.garden.take()
         self.assertIn(
             "<body>Neither</body>"
-            "<stanza-id xmlns='urn:xmpp:sid:0' by='romeo@example.org' id='a&apos;1'/></message>",
+            "<stanza-id xmlns='urn:xmpp:sid:0' by='romeo@example.org' id='row-1'/></message>",
             copy,
         )
         self.assertFalse(event.stanza.has("urn:xmpp:sid:0", "stanza-id"))

@@ -35,10 +35,9 @@ class MessageSending:
     """A local user sends a message.  Handlers may replace `stanza`, or settle it by answering it.
 
     :ivar archived_as: sequence of its row in the sender's archive, once it has one.
-    :ivar stanza_id: the id that the sender's archive gave it, once it has one; it stands in copies only.
     """
 
-    __slots__ = ("account", "archived_as", "session", "stanza", "stanza_id", "ticket")
+    __slots__ = ("account", "archived_as", "session", "stanza", "ticket")
 
     def __init__(self, stanza: Stanza, account: Account, session: Session | None, ticket: Ticket) -> None:
         self.stanza = stanza
@@ -46,26 +45,25 @@ class MessageSending:
         self.session = session
         self.ticket = ticket
         self.archived_as: int | None = None
-        self.stanza_id: str | None = None
 
 
 class MessageArriving:
     """A message arrives for a local account, from wherever.
 
-    :ivar stanza_id: the id that the account's archive gave it, once it has one.
+    :ivar archived_as: sequence of its row in the account's history, once it has one.
     :ivar row: its sequence there if it waits for delivery, so that a delivery confirms it.
     :ivar decision: who will get the original, and what becomes of it if that is nobody.
     :ivar delivered: the sessions that got the original, once it has been delivered.
     """
 
-    __slots__ = ("account", "decision", "delivered", "row", "stanza", "stanza_id", "ticket")
+    __slots__ = ("account", "archived_as", "decision", "delivered", "row", "stanza", "ticket")
 
     def __init__(self, stanza: Stanza, account: Account, ticket: Ticket, decision: Decision) -> None:
         self.stanza = stanza
         self.account = account
         self.ticket = ticket
         self.decision = decision
-        self.stanza_id: str | None = None
+        self.archived_as: int | None = None
         self.row: int | None = None
         self.delivered: list[Session] = []
 

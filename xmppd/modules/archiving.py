@@ -72,11 +72,9 @@ class Archiving(Module):
         archived = self._archived(stanza) if self.verdict(account, stanza, to).yes else None
         if archived is None:
             return
-        archive = self.context.archive
-        row = archive.store(
+        event.archived_as = self.context.archive.store(
             account, archived, outgoing=True, history=True, deliver=False, ticket=event.ticket
         )
-        event.archived_as, event.stanza_id = row, archive.id_of(account, row)
         if self._quota is not None:
             self._quota.stored(account)
 
@@ -106,7 +104,7 @@ class Archiving(Module):
             if not history:
                 mailbox.passing.add(row)
         if history:
-            event.stanza_id = archive.id_of(account, row)
+            event.archived_as = row
             event.stanza = archive.mark(account, stanza, row)
 
     # -- what is part of the history

@@ -18,7 +18,7 @@ from xmppd.core.hooks import Stage
 from xmppd.core.jid import JID
 from xmppd.core.module import Inlined, IqRequest, Module, Payload, Xep, iq, on
 from xmppd.core.slots import Slot
-from xmppd.core.stanza import Stanza, escape_attribute
+from xmppd.core.stanza import Stanza
 
 __all__ = ["Carbons"]
 
@@ -84,8 +84,14 @@ class Carbons(Module):
         if private:
             others = _in_room(others, to, nick)
         if is_carbon_eligible(event.stanza, room_private=private, sent=True, answers_eligible=False).yes:
-            _copy("sent", _with_id(event), event.account, others)
+            _copy("sent", self._with_id(event), event.account, others)
             _remember(event)
+
+    def _with_id(self, event: MessageSending) -> Stanza:
+        """The message with the id that the sender's archive gave it, which the addressee does not see."""
+        if event.archived_as is None:
+            return event.stanza
+        return self.context.archive.mark(event.account, event.stanza, event.archived_as)
 
     @on(MessageArriving, Stage.COPY)
     def arriving(self, event: MessageArriving) -> None:
@@ -138,15 +144,6 @@ def _copy(name: str, original: Stanza, account: Account, receivers: Sequence[Ses
     children = ((ns.CARBONS, name, 0, len(inner)),)
     for session in receivers:
         session.send(Stanza("message", attrs, inner, children, to=session.jid, sender=account.jid))
-
-
-def _with_id(event: MessageSending) -> Stanza:
-    """The message with the id that the sender's archive gave it, which the addressee does not see."""
-    if event.stanza_id is None:
-        return event.stanza
-    by, id_ = event.account.jid.xml, escape_attribute(event.stanza_id)
-    xml = f"<stanza-id xmlns='{ns.STANZA_ID}' by='{by}' id='{id_}'/>"
-    return event.stanza.adding(ns.STANZA_ID, "stanza-id", xml.encode())
 
 
 def _copy_received(stanza: Stanza, account: Account, delivered: Sequence[Session]) -> None:

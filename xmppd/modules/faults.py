@@ -42,9 +42,7 @@ class Faults(Module):
         """Hold a message whose row waits in memory."""
         if not self.context.archive.faulted:
             return None
-        row = event.row
-        if row is None and event.stanza_id is not None:
-            row = self.context.archive.row_of(event.account, event.stanza_id)
+        row = event.archived_as if event.row is None else event.row
         if row is None:
             return None
         self._held.append((event, row, self.context.clock.seconds()))

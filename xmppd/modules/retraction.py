@@ -74,10 +74,8 @@ class Retraction(Module):
         """Somebody retracts what they have sent to the owner of the archive."""
         for child in event.stanza.children:
             if child[0] == _RETRACT:
-                stanza, number = event.stanza, event.stanza_id
-                if number is not None and stanza.sender is not None:
-                    row = self.context.archive.row_of(event.account, number)
-                    assert row is not None
+                stanza, row = event.stanza, event.archived_as
+                if row is not None and stanza.sender is not None:
                     self._follow(event.account, stanza, stanza.sender, row, event.ticket, outgoing=False)
                 return
 

@@ -102,7 +102,7 @@ class Search(Module):
     @on(MessageArriving, Stage.ARCHIVE)
     def arrived(self, event: MessageArriving) -> None:
         """Its row is to be indexed, some time."""
-        if self._indexer is not None and event.stanza_id is not None and event.account.id is not None:
+        if self._indexer is not None and event.archived_as is not None and event.account.id is not None:
             self._indexer.note(event.account.id)
 
     @on(AccountRemoved)
