@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from xmppd.core import ns
 from xmppd.core.account import Account
-from xmppd.core.context import Session
+from xmppd.core.context import Context, Session
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq
 from xmppd.core.stanza import Stanza, escape_attribute
+from xmppd.core.turnstile import Turnstile
 from xmppd.modules.search import FULLTEXT, search_of
 from xmppd.storage import archive as store
 from xmppd.storage.archive import Query
@@ -47,6 +48,10 @@ class Archive(Module):
         Xep("0059", "1.0", "Result Set Management"),
     )
     account_features = (ns.MAM, ns.MAM_EXTENDED, ns.MAM_GROUPCHAT_FIELD)
+
+    def __init__(self, context: Context, options: Any) -> None:
+        super().__init__(context, options)
+        self._turnstile = Turnstile(context.clock)
 
     # -- requests
 
@@ -83,6 +88,7 @@ class Archive(Module):
         if session is not None:
             await session.room()
         page = await self._find(account, query, named, text)
+        await self._turnstile.turn()
         if session is not None:
             flipped = any((part.uri, part.name) == (ns.MAM, "flip-page") for part in payload.elements())
             queryid = payload.attributes.get("queryid")
