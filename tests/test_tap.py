@@ -15,11 +15,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.logger import Logger, LogLevel, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.support.server import BIN, ENVIRONMENT, PATIENCE
@@ -294,7 +294,8 @@ class ServiceTests(FolderCase):
     def reloaded(self, *problems: str) -> list[str]:
         """What SIGHUP puts into the log, with problems of certificates."""
         lines: list[str] = []
-        self.patch(tap, "_log", _Lines(lines))
+        log = Logger(observer=cast(Any, lambda event: lines.append(formatEvent(event))))
+        self.patch(tap, "_log", log)
         service: Any = self.service()
         service._server = SimpleNamespace(reload=lambda certificates: list(problems))
         service.reload()
@@ -314,18 +315,6 @@ class ServiceTests(FolderCase):
         lost, level = self.reloaded()
         self.assertIn("its key is missing", lost)
         self.assertEqual(level, "log level is info")
-
-
-class _Lines:
-    """A logger that keeps its lines."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self._lines = lines
-
-    def info(self, text: str, **fields: object) -> None:
-        self._lines.append(text.format(**fields))
-
-    error = info
 
 
 class LogTests(SynchronousTestCase):

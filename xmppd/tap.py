@@ -276,7 +276,7 @@ class XmppdService(Service):
                 _log.error("log level not reloaded: {line}", line=line)
         else:
             self._level.set(level)
-            _log.info("log level is {level}", level=level)
+            _log.info("log level is {name}", name=level)
 
     # -- stop
 
