@@ -1,5 +1,6 @@
 """What only SQLite does: files, faults of the disk, copies."""
 
+import errno
 import os
 import sqlite3
 import stat
@@ -85,7 +86,23 @@ class FileTests(SQLiteTestCase):
     async def test_folder_that_is_not_there(self) -> None:
         opening = Deferred.fromCoroutine(Database(reactor, f"sqlite:{self.path}/below/it").open())
         error = await self.assertFailure(opening, FaultError)
-        self.assertIn(f"{self.path}/below/it: No such file", str(error))
+        self.assertIn(f"{self.path}/below: No such file", str(error))
+
+    async def test_files_that_may_not_be_written(self) -> None:
+        """The one that is refused is named, before the first row would find out and wait for better times."""
+        await (await self.make_database(self.url)).close()
+        made = os.open
+        for refused in (self.path.absolute(), self.path.absolute().with_name(f"{self.path.name}-lock")):
+
+            def make(path: Path, flags: int, mode: int = 0o777, refused: Path = refused) -> int:
+                if path == refused and flags & os.O_RDWR:
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                return made(path, flags, mode)
+
+            self.patch(os, "open", make)
+            opening = Deferred.fromCoroutine(Database(reactor, self.url).open())
+            error = await self.assertFailure(opening, FaultError)
+            self.assertEqual(str(error), f"{refused}: Permission denied")
 
     async def test_file_that_is_no_database(self) -> None:
         self.path.write_bytes(b"To be, or not to be, that is the question. " * 100)

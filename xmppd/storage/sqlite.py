@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import chain, count, pairwise
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,19 @@ def chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
             start += size
 
 
+def _open(path: Path) -> int:
+    """Open a file to read and to write, or make it for its owner alone.
+
+    :raises FaultError: if that may not be.
+    """
+    try:
+        return os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    except FileNotFoundError as error:
+        raise FaultError(f"{path.parent}: {error.strerror}") from error
+    except OSError as error:
+        raise FaultError(f"{path}: {error.strerror}") from error
+
+
 class StanzaCursor(sqlite3.Cursor):
     """A cursor that reads a page of stanzas in one step. sqlite3 releases the interpreter's lock in each step
     and has to get it back from a busy reactor: a page of 50 rows took 330 µs of CPU that way beside the
@@ -110,25 +123,26 @@ class SQLite(Dialect):
         return (f"{self._path.as_uri()}?mode=rw",), {**options, "cached_statements": 256}
 
     def prepare(self) -> None:
-        """Make the file, empty, where there is none, for its owner alone: it will hold credentials."""
-        try:
-            self._take_lock()
-            with suppress(FileExistsError):
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
-            self._identity = self._found()
-        except OSError as error:
-            raise FaultError(f"{self._path}: {error.strerror}") from error
+        """Make the file, empty, where there is none, for its owner alone: it will hold credentials.
+
+        One that can be read and not written is refused here; otherwise the first row would find out.
+        """
+        self._take_lock()
+        os.close(_open(self._path))
+        self._identity = self._found()
 
     def _take_lock(self) -> None:
         """Lock a file beside it; the lock ends with the process in any case.
 
         Never the database itself: closing it would drop the locks that SQLite holds.
         """
-        self._lock = os.open(self._path.with_name(f"{self._path.name}-lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        self._lock = _open(self._path.with_name(f"{self._path.name}-lock"))
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InUseError(f"{self._path} is in use by another process") from None
+        except OSError as error:
+            raise FaultError(f"{self._path}: cannot be locked ({error.strerror})") from error
 
     def close(self) -> None:
         """Let others have it."""
