@@ -312,6 +312,12 @@ class URLTests(TestCase):
                 dialect_of(url)
             self.assertNotIn("secret", str(caught.exception))
 
+    def test_without_the_driver_of_postgresql(self) -> None:
+        """What to do is said; it is not installed with the program."""
+        self.patch(sys, "modules", {**sys.modules, "xmppd.storage.postgresql": None})
+        error = self.assertRaises(StorageError, dialect_of, "postgresql://h/d")
+        self.assertIn("-m pip install 'psycopg[binary]'", str(error))
+
     def test_sqlite_with_and_without_slashes(self) -> None:
         path = str(Path(self.mktemp()).absolute())
         for url in (f"sqlite:{path}", f"sqlite://{path}"):

@@ -79,6 +79,15 @@ class StatementTests(OnPostgreSQL, StorageTestCase):
         error = await self.assertFailure(Deferred.fromCoroutine(Database(reactor, url).open()), FaultError)
         self.assertIn("127.0.0.1", str(error))
         self.assertNotIn("balcony", str(error))
+        self.assertEqual(len(str(error).splitlines()), 1)
+
+    async def test_address_that_is_none(self) -> None:
+        """It is not quoted, as the driver would: it may hold a password."""
+        for url in ("postgresql://juliet:balcony%@127.0.0.1/verona", "postgresql://h/verona?balcony=1"):
+            error = await self.assertFailure(
+                Deferred.fromCoroutine(Database(reactor, url).open()), FaultError
+            )
+            self.assertEqual(str(error), "the address of the database is no postgresql://USER@HOST/NAME")
 
 
 class TicketTests(OnPostgreSQL, StorageTestCase):

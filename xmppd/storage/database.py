@@ -1,5 +1,6 @@
 """The one door to SQL: a pool of one writer and a pool of readers, both behind Twisted's adbapi."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from xmppd.storage.dialect import Dialect
-from xmppd.storage.errors import ClosedError, FaultError
+from xmppd.storage.errors import ClosedError, FaultError, StorageError
 from xmppd.storage.group import Group, Outcome
 from xmppd.storage.migrate import migrate
 from xmppd.storage.sqlite import MemorySQLite, SQLite
@@ -30,14 +31,23 @@ def dialect_of(url: str) -> Dialect:
     """The database that a URL means: `sqlite:PATH`, `sqlite::memory:`, or `postgresql://…` as libpq takes it.
 
     :raises ValueError: for anything else; the message does not quote the URL, which may hold a password.
+    :raises StorageError: if the driver is not installed.
     """
     scheme, _, rest = url.partition(":")
     if scheme == "sqlite" and rest:
         return MemorySQLite() if rest == ":memory:" else SQLite(rest)
     if scheme in ("postgresql", "postgres"):
-        postgresql: Dialect = import_module("xmppd.storage.postgresql").PostgreSQL(url)
-        return postgresql
+        return _postgresql(url)
     raise ValueError("a database is sqlite:PATH or postgresql://USER@HOST/NAME")
+
+
+def _postgresql(url: str) -> Dialect:
+    try:
+        dialect: Dialect = import_module("xmppd.storage.postgresql").PostgreSQL(url)
+    except ImportError as error:
+        remedy = f"{sys.executable} -m pip install 'psycopg[binary]'"
+        raise StorageError(f"the driver for PostgreSQL is missing ({error}); install it: {remedy}") from None
+    return dialect
 
 
 class Connection:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8Dumper
 
 from xmppd.storage.dialect import Dialect
@@ -88,7 +89,11 @@ class PostgreSQL(Dialect):
         }
 
     def prepare(self) -> None:
-        """The operator makes the database."""
+        """The operator makes the database. What the driver says of a wrong address may quote a password."""
+        try:
+            conninfo_to_dict(self._url)
+        except psycopg.ProgrammingError:
+            raise FaultError("the address of the database is no postgresql://USER@HOST/NAME") from None
 
     def close(self) -> None:
         """Nothing is held but connections."""
@@ -147,7 +152,7 @@ class PostgreSQL(Dialect):
         """PostgreSQL's details, and some of its messages, quote what was to be stored: only names are
         taken."""
         if not isinstance(error, psycopg.Error) or self.is_fault(error):
-            return str(error).strip()
+            return " ".join(str(error).split())
         diagnosis = error.diag
         names = (diagnosis.table_name, diagnosis.column_name, diagnosis.constraint_name)
         words = (type(error).__name__, error.sqlstate, *names)
