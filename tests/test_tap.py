@@ -117,6 +117,13 @@ class ConsoleTests(FolderCase):
             ["xmppd stops: closing streams, writing what is left", "xmppd has stopped"],
         )
 
+    def test_no_port(self) -> None:
+        """That nobody can connect is said."""
+        process, lines = self.started("--set", "listen.c2s=[]", "--set", "listen.c2s_direct_tls=[]")
+        self.assertIn("serves localhost on no port.", lines[0])
+        process.send_signal(signal.SIGTERM)
+        self.output(process)
+
     def test_deep_folder(self) -> None:
         """A checkout may lie deeper than the name of a socket can say."""
         deep = self.folder / ("d" * 100)
@@ -146,15 +153,101 @@ class ConsoleTests(FolderCase):
         self.assertTrue(output.startswith("Usage: xmppd [options]\n"), output)
 
 
-class DataTests(FolderCase):
-    """What lies in the place of the data and cannot be used is named, with what to do."""
+class CommandTests(SynchronousTestCase):
+    """How xmppctl is called from where the server was started."""
 
-    def refused(self) -> str:
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="xmppd-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name).resolve()
+        self.program = self.folder / "venv" / "bin" / "xmppctl"
+        self.program.parent.mkdir(parents=True)
+        self.program.touch(0o755)
+        self.addCleanup(os.chdir, Path.cwd())
+        self.patch(sys, "executable", str(self.program.with_name("python")))
+        self.patch(os, "environ", {"PATH": str(self.folder)})
+
+    def test_by_its_name(self) -> None:
+        """Only where the shell would find this one."""
+        (self.folder / "xmppctl").symlink_to(self.program)
+        self.assertEqual(tap._xmppctl(), "xmppctl")
+        (self.folder / "xmppctl").unlink()
+        (self.folder / "xmppctl").touch(0o755)
+        self.assertNotEqual(tap._xmppctl(), "xmppctl")
+
+    def test_by_its_path(self) -> None:
+        """From above it is near, from elsewhere the whole path is easier to read."""
+        os.chdir(self.folder)
+        self.assertEqual(tap._xmppctl(), "venv/bin/xmppctl")
+        os.chdir(self.program.parent)
+        self.assertEqual(tap._xmppctl(), "./xmppctl")
+        os.chdir("/usr")
+        self.assertEqual(tap._xmppctl(), str(self.program))
+
+
+class RefusedCase(FolderCase):
+    """A start that ends before anything is served."""
+
+    def refused(self, *arguments: str) -> str:
         """The only line of a start that ends with failure."""
-        process = self.start(BIN / "xmppd")
+        process = self.start(BIN / "xmppd", *arguments)
         output = self.output(process)
         self.assertEqual((process.returncode, output.count("\n")), (1, 1), output)
         return output
+
+
+class PlaceTests(RefusedCase):
+    """Places that cannot be used are one line each: the file, the key, the place and what to do."""
+
+    def test_certificate(self) -> None:
+        (self.folder / "certs").mkdir()
+        place = self.folder / "certs" / "localhost"
+        for end in ("crt", "key"):
+            place.with_name(f"localhost.{end}").write_text("nonsense")
+        expected = f"xmppd: xmppd.toml: domains.localhost: {place}.crt: holds no certificate in PEM form; "
+        self.assertTrue(self.refused().startswith(expected))
+
+    def test_folder_for_certificates(self) -> None:
+        (self.folder / "certs").touch()
+        line = self.refused()
+        self.assertIn(f"xmppd.toml: domains.localhost: {self.folder}/certs: no certificate can be made", line)
+        self.assertIn("or set server.certs", line)
+
+    def test_socket(self) -> None:
+        line = self.refused("--set", "server.admin_socket=none/such.sock")
+        place = self.folder / "none" / "such.sock"
+        why = "no socket can be made there (No such file or directory)"
+        self.assertEqual(line, f"xmppd: xmppd.toml: server.admin_socket: {place}: {why}; set another path\n")
+
+    def test_server_of_a_database(self) -> None:
+        """The password in its address is not told."""
+        line = self.refused("--set", "server.database=postgresql://me:secret@127.0.0.1:1/x")
+        self.assertIn("xmppd.toml: server.database: connection failed: ", line)
+        self.assertNotIn("secret", line)
+
+    def test_without_a_configuration(self) -> None:
+        """Where something is to be set, it is said how a configuration is made."""
+        self.file.unlink()
+        (self.folder / "data").touch()
+        process = self.start(BIN / "xmppd")
+        first, second = self.output(process).splitlines()
+        self.assertTrue(
+            first.startswith(f"xmppd: server.data: {self.folder}/data: cannot be a folder"), first
+        )
+        self.assertRegex(
+            second,
+            "^xmppd: there is no xmppd.toml here to set that in; `.*xmppctl sample > xmppd.toml` makes",
+        )
+
+    def test_configuration_and_what_stands_for_one(self) -> None:
+        """A domain of the command line does not push the file aside."""
+        line = self.refused("--domain", "example.org")
+        self.assertIn("xmppd.toml: --domain is for a start without such a file; set it there instead", line)
+        self.assertIn("--data is for", self.refused("--config", "xmppd.toml", "--data", "other"))
+
+
+class DataTests(RefusedCase):
+    """What lies in the place of the data and cannot be used is named, with what to do."""
 
     def database(self) -> Path:
         (self.folder / "data").mkdir()
@@ -187,7 +280,7 @@ class DataTests(FolderCase):
     def test_no_database(self) -> None:
         path = self.database()
         path.write_text("Dear diary", encoding="utf-8")
-        self.assertIn(f"{path}: ", self.refused())
+        self.assertIn(f"xmppd.toml: server.database: {path}: ", self.refused())
         self.assertEqual(path.read_text(encoding="utf-8"), "Dear diary")
 
     def test_database_in_use(self) -> None:
@@ -203,7 +296,7 @@ class DataTests(FolderCase):
 
     def test_no_folder(self) -> None:
         (self.folder / "data").touch()
-        self.assertIn("set server.data to another folder", self.refused())
+        self.assertIn("xmppd.toml: server.data: ", self.refused())
 
 
 class PortInUseTests(FolderCase):
@@ -312,7 +405,9 @@ class ServiceTests(FolderCase):
             ["certificate not reloaded: a: no such file", "log level is info"],
         )
         next((self.folder / "certs").glob("*.key")).unlink()
-        lost, level = self.reloaded()
+        lost, other, level = self.reloaded("b: is no certificate")
+        self.assertTrue(lost.startswith("certificate not reloaded: domains.localhost: "), lost)
+        self.assertEqual(other, "certificate not reloaded: b: is no certificate")
         self.assertIn("its key is missing", lost)
         self.assertEqual(level, "log level is info")
 

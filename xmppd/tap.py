@@ -25,7 +25,7 @@ from xmppd.config import FILE_NAME, Config, ConfigError, Endpoint, default_confi
 from xmppd.server import Server
 from xmppd.storage.errors import StorageError
 from xmppd.stream.admission import raise_file_limit
-from xmppd.stream.certificates import CertificateError, CertificateFiles, ensure_self_signed
+from xmppd.stream.certificates import CertificateError, CertificateFiles, ensure_self_signed, line_about
 from xmppd.stream.listener import StreamFactory
 from xmppd.stream.tls import TLSContexts
 from xmppd.stream.transport import TLSFactory, tune
@@ -44,12 +44,12 @@ class Options(usage.Options):
     """The command line of ``twistd xmppd``."""
 
     synopsis = "[options]"
-    longdesc = "An XMPP server with a message archive.  Without --config it serves one domain with defaults."
+    longdesc = "An XMPP server with a message archive.  Without a configuration it serves one domain."
     optParameters = [
         ["config", "c", None, f"configuration file (default: {FILE_NAME} in this folder, if there is one)"],
-        ["domain", "d", None, "the domain to serve when there is no configuration file (default: localhost)"],
-        ["data", None, "data", "folder for the database when there is no configuration file"],
-        ["certs", None, "certs", "folder for certificates when there is no configuration file"],
+        ["domain", "d", None, "without a configuration file, the domain to serve (default: localhost)"],
+        ["data", None, None, "without a configuration file, the folder for the database (default: data)"],
+        ["certs", None, None, "without a configuration file, the folder for certificates (default: certs)"],
     ]
 
     def __init__(self) -> None:
@@ -76,9 +76,14 @@ def _say(line: str) -> None:
 
 def _xmppctl() -> str:
     """How to call xmppctl from here: its name, or its path where the shell would not find it."""
-    if shutil.which("xmppctl"):
+    path = os.path.join(os.path.dirname(sys.executable), "xmppctl")
+    found = shutil.which("xmppctl")
+    if found is not None and os.path.realpath(found) == os.path.realpath(path):
         return "xmppctl"
-    return os.path.relpath(os.path.join(os.path.dirname(sys.executable), "xmppctl"))
+    near = os.path.relpath(path)
+    if near.startswith(os.pardir):
+        return path
+    return near if os.sep in near else os.path.join(os.curdir, near)
 
 
 def _complain(lines: str) -> None:
@@ -100,24 +105,29 @@ def read_config(options: Options) -> Config:
 
     :raises ConfigError: with all that is wrong.
     """
-    path = options["config"]
-    if path is None and options["domain"] is None and os.path.exists(FILE_NAME):
-        path = FILE_NAME
-    if path is not None:
-        return load(path, overrides=options["set"])
-    return default_config(
-        options["domain"] or "localhost", options["data"], options["certs"], overrides=options["set"]
-    )
+    path = options["config"] or (FILE_NAME if os.path.exists(FILE_NAME) else None)
+    given = {name: options[name] for name in ("domain", "data", "certs") if options[name] is not None}
+    if path is None:
+        return default_config(**given, overrides=options["set"])
+    if given:
+        raise ConfigError(
+            [f"{path}: --{name} is for a start without such a file; set it there instead" for name in given]
+        )
+    return load(path, overrides=options["set"])
 
 
-def _certificates(config: Config) -> dict[str, CertificateFiles]:
-    found = {}
+def _certificates(config: Config) -> tuple[dict[str, CertificateFiles], list[str]]:
+    """Where the certificates of the domains are, and a line for each domain that has none."""
+    found, problems = {}, []
     for name, domain in config.domains.items():
         if domain.certificate is not None and domain.key is not None:
             found[name] = CertificateFiles(domain.certificate, domain.key)
-        else:
+            continue
+        try:
             found[name] = ensure_self_signed(config.server.certs, name)
-    return found
+        except CertificateError as problem:
+            problems.append(line_about(name, problem))
+    return found, problems
 
 
 class XmppdService(Service):
@@ -147,10 +157,12 @@ class XmppdService(Service):
         config = self._config
         try:
             _make_folder(config.server.data)
-            tls = TLSContexts(_certificates(config))
+            tls = self._load_certificates()
+            self._server = Server(self._reactor, config, tls)
         except (OSError, CertificateError) as problem:
-            self._give_up(str(problem))
-        self._server = Server(self._reactor, config, tls)
+            self._give_up(self._lines(str(problem)))
+        except StorageError as problem:
+            self._give_up(self._lines(self._about_database(str(problem))))
         self._server.services.admission.most = raise_file_limit()
         for endpoint in config.listen.endpoints():
             factory: Any = StreamFactory(self._server.services, direct=endpoint.direct_tls)
@@ -158,7 +170,13 @@ class XmppdService(Service):
                 factory = TLSFactory(cast(Any, tls.direct), False, factory)
             self._listen(endpoint, factory)
         if self._refused:
-            self._give_up("\n".join(self._refused))
+            self._give_up(self._lines("\n".join(self._refused)))
+
+    def _load_certificates(self) -> TLSContexts:
+        found, problems = _certificates(self._config)
+        if problems:
+            raise CertificateError("\n".join(problems))
+        return TLSContexts(found)
 
     def _give_up(self, lines: str) -> NoReturn:
         """End before anything is served."""
@@ -177,10 +195,8 @@ class XmppdService(Service):
             self._ports.append((endpoint, port))
 
         def refused(problem: Failure) -> None:
-            line = explain_listen_error(cast(BaseException, problem.value), endpoint)
-            self._refused.append(f"{config.file}: {line}" if config.file else line)
+            self._refused.append(explain_listen_error(cast(BaseException, problem.value), endpoint))
 
-        config = self._config
         listening = maybeDeferred(
             lambda: endpoints.serverFromString(self._reactor, endpoint.description).listen(factory)
         )
@@ -220,8 +236,10 @@ class XmppdService(Service):
             for endpoint, port in self._ports
             if endpoint is not None
         )
+        places = places or "no port"
         domains = ", ".join(config.domains)
-        ask = "" if config.file is None else f" --config {config.file}"
+        # The one of that name in the folder is found by itself.
+        ask = "" if config.file in (None, Path(FILE_NAME)) else f" --config {config.file}"
         _say(f"xmppd {__version__} serves {domains} on {places}.")
         _say(f"Data is in {config.server.data}, certificates are in {config.server.certs}.")
         _say(f"Add an account:  {_xmppctl()}{ask} adduser NAME@{next(iter(config.domains))}")
@@ -236,9 +254,9 @@ class XmppdService(Service):
     def _could_not_start(self, failure: Failure) -> None:
         self.failed = True
         if isinstance(failure.value, StorageError):
-            line = _about_database(self._config.server.database, str(failure.value))
+            line = self._lines(self._about_database(str(failure.value)))
         elif isinstance(failure.value, OSError):
-            line = str(failure.value)
+            line = self._lines(str(failure.value))
         else:
             _log.failure("xmppd could not start", failure)
             line = f"could not start: {failure.getErrorMessage()}"
@@ -248,6 +266,21 @@ class XmppdService(Service):
         atexit.register(os._exit, 1)
         # What fails at once does so before the reactor runs, which could not be stopped then.
         self._reactor.callWhenRunning(self._reactor.stop)
+
+    def _lines(self, problems: str) -> str:
+        """Lines that begin with a key, with the file before it in which the key is or could be."""
+        file = self._config.file
+        if file is None:
+            makes = f"`{_xmppctl()} sample > {FILE_NAME}` makes one"
+            return f"{problems}\nthere is no {FILE_NAME} here to set that in; {makes}"
+        return "\n".join(f"{file}: {line}" for line in problems.splitlines())
+
+    def _about_database(self, problem: str) -> str:
+        """A problem with its file in front; an address on a server may have a password, and is not told."""
+        kind, _, place = self._config.server.database.partition(":")
+        if kind == "sqlite" and place not in problem:
+            problem = f"{place}: {problem}"
+        return f"server.database: {problem}; put that right, or name another"
 
     # -- while it runs
 
@@ -259,10 +292,8 @@ class XmppdService(Service):
 
     def _reload_certificates(self) -> None:
         assert self._server is not None
-        try:
-            problems = self._server.reload(_certificates(self._config))
-        except (OSError, CertificateError) as problem:
-            problems = [str(problem)]
+        found, problems = _certificates(self._config)
+        problems += self._server.reload(found)
         for line in problems:
             _log.error("certificate not reloaded: {line}", line=line)
         if not problems:
@@ -309,16 +340,9 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        remedy = "let the server write there, or set server.data to another folder"
-        raise OSError(f"{path}: cannot be a folder for data ({error.strerror}); {remedy}") from None
-
-
-def _about_database(database: str, problem: str) -> str:
-    """A problem with its file in front; an address on a server may have a password, and is not told."""
-    kind, _, place = database.partition(":")
-    if kind == "sqlite" and place not in problem:
-        problem = f"{place}: {problem}"
-    return f"{problem}; put that right, or set server.database to another"
+        remedy = "let the server write there, or set another folder"
+        line = f"server.data: {path}: cannot be a folder for data ({error.strerror}); {remedy}"
+        raise OSError(line) from None
 
 
 def _place(endpoint: Endpoint, port: Any) -> str:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -471,8 +472,9 @@ class CheckTests(OfflineTestCase):
                 f"Certificate of old: {certs}/old.crt, self-signed, valid until 2020-06-01",
                 "Certificate of bad: cannot be used",
                 "Certificate of none: no certificate yet; the server makes a self-signed one when it starts",
-                f"old: {certs}/old.crt: expired on 2020-06-01; renew it, then send the server SIGHUP",
-                f"bad: {certs}/bad.key: holds no private key in PEM form; put the certificate's there",
+                f"domains.old: {certs}/old.crt: expired on 2020-06-01; renew it, then send the server SIGHUP",
+                f"domains.bad: {certs}/bad.key: holds no private key in PEM form;"
+                " put the certificate's there",
                 "2 problems found.",
             ],
         )
@@ -492,7 +494,34 @@ class CheckTests(OfflineTestCase):
         )
         code, lines = self.check('[domains.a]\ncertificate = "x.crt"\nkey = "x.key"')
         self.assertEqual(code, 1)
-        self.assertIn(f"a: {files.certificate}: is not for a but for other; get one for a", lines)
+        self.assertIn(f"domains.a: {files.certificate}: is not for a but for other; get one for a", lines)
+
+    def test_what_only_root_may_read(self) -> None:
+        """Root may read everything. Who runs the server is whose data it is, and is asked for."""
+        asked: list[tuple[str, int]] = []
+        look = os.stat
+
+        def stat(path: Path, **more: bool) -> object:
+            found = look(path, **more)
+            return SimpleNamespace(st_uid=4242) if Path(path).name == "data" else found
+
+        def run(command: list[str], *, user: int, **more: object) -> SimpleNamespace:
+            asked.append((Path(command[-1]).name, user))
+            return SimpleNamespace(returncode=int(command[-1].endswith(".key")))
+
+        self.patch(offline.os, "geteuid", lambda: 0)
+        self.patch(offline.os, "stat", stat)
+        self.patch(offline, "run", run)
+        Path("certs").mkdir()
+        key = save(self.folder / "certs", "a", issue(["a"], since=NOW.replace(year=2019))).key
+        self.assertEqual(self.check("[domains.a]")[0], 0)
+        Path("data").mkdir()
+        code, lines = self.check("[domains.a]")
+        self.assertEqual(asked, [("a.crt", 4242), ("a.key", 4242)])
+        self.assertEqual(code, 1)
+        self.assertEqual(
+            lines[2], f"domains.a: {key}: 4242, who runs the server, may not read it; run chown 4242 {key}"
+        )
 
     def test_json(self) -> None:
         """For programs."""

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stream.pki import DAY, NOW, Issued, issue, save
 from xmppd.stream.certificate_check import check_certificates, describe_certificate, matches
+from xmppd.stream.certificates import line_about
 
 
 class CheckTests(SynchronousTestCase):
@@ -16,9 +17,11 @@ class CheckTests(SynchronousTestCase):
         self.path = self.certs / "a.example.crt"
 
     def check(self, issued: Issued, *issuers: Issued, domain: str = "a.example") -> list[str]:
-        """Give the problems of a certificate, without the name of the domain before each."""
+        """Give the problems of a certificate, without the key of the domain before each."""
         files = save(self.certs, domain, issued, *issuers)
-        return [line.removeprefix(f"{domain}: ") for line in check_certificates({domain: files}, NOW)]
+        return [
+            line.removeprefix(line_about(domain, "")) for line in check_certificates({domain: files}, NOW)
+        ]
 
     def test_nothing_wrong(self) -> None:
         """A good certificate, a self-signed one, and none at all are no problems."""
@@ -101,7 +104,7 @@ class CheckTests(SynchronousTestCase):
         good, bad = save(self.certs, "a", issue(["a"], until=NOW)), save(self.certs, "b", issue(["b"]))
         bad.key.unlink()
         lines = check_certificates({"b": bad, "a": good}, NOW)
-        self.assertEqual([line.split(":")[0] for line in lines], ["b", "a"])
+        self.assertEqual([line.split(":")[0] for line in lines], ["domains.b", "domains.a"])
         self.assertIn("b.key: no such file", lines[0])
 
     def test_description(self) -> None:

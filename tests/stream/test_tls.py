@@ -252,7 +252,7 @@ class ReloadTests(ContextsTestCase):
         (line,) = self.contexts.reload()
         key = self.files["a.example"].key
         remedy = "put the certificate's there"
-        self.assertEqual(line, f"a.example: {key}: holds no private key in PEM form; {remedy}")
+        self.assertEqual(line, f'domains."a.example": {key}: holds no private key in PEM form; {remedy}')
         self.assertEqual(self.connect("a.example").names, ["a.example"])
         self.assertIn("new.example", self.connect("xn--bcher-kva.example").names)
 
@@ -261,7 +261,10 @@ class ReloadTests(ContextsTestCase):
         for files in self.files.values():
             files.certificate.unlink()
         error = self.assertRaises(CertificateError, TLSContexts, self.files)
-        self.assertEqual([line.split(":")[0] for line in str(error).splitlines()], list(self.files))
+        self.assertEqual(
+            [line.split(": ")[0] for line in str(error).splitlines()],
+            ['domains."a.example"', 'domains."bücher.example"'],
+        )
 
     def test_refused_by_openssl(self) -> None:
         """What only OpenSSL refuses is one line as well."""

@@ -2,14 +2,32 @@
 
 import datetime
 import os
+import pwd
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import run
 from typing import Final
 
-from xmppd.config import FILE_NAME, Config, ConfigError, Server, default_config, load, socket_of
+from xmppd.config import (
+    FILE_NAME,
+    Config,
+    ConfigError,
+    Server,
+    default_config,
+    load,
+    socket_of,
+    user_name,
+)
 from xmppd.config.resolve import resolve_server
 from xmppd.stream.certificate_check import check_certificates, describe_certificate
-from xmppd.stream.certificates import CertificateError, CertificateFiles, find_certificate, own_files
+from xmppd.stream.certificates import (
+    CertificateError,
+    CertificateFiles,
+    find_certificate,
+    line_about,
+    own_files,
+)
 
 SYSTEM_FILE: Final = Path("/etc/xmppd") / FILE_NAME
 """Where a system-wide installation has its configuration."""
@@ -70,10 +88,32 @@ def _check_certificate(config: Config, domain: str, now: datetime.datetime, foun
         files = _certificate(config, domain)
         found.problems += check_certificates({domain: files}, now)
         found.certificates[domain] = describe_certificate(files)
+        found.problems += [line_about(domain, problem) for problem in _hidden(files, config.server.data)]
     except CertificateError as error:
-        line = f"{domain}: {error}"
+        line = line_about(domain, error)
         found.problems += [line] if line not in found.problems else []
         found.certificates[domain] = "cannot be used"
+
+
+def _hidden(files: CertificateFiles | None, data: Path) -> Iterator[str]:
+    """What root may read, as the one who checks, and the server may not: it is run by whose data it has."""
+    if files is None or os.geteuid() != 0 or not data.exists() or not (user := os.stat(data).st_uid):
+        return
+    for path in files:
+        if not _may_read(path, user):
+            name = user_name(user)
+            yield f"{path}: {name}, who runs the server, may not read it; run chown {name} {path}"
+
+
+def _may_read(path: Path, user: int) -> bool:
+    """Whether a user may read a file; only root can ask."""
+    try:
+        entry = pwd.getpwuid(user)
+        group, groups = entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
+    except KeyError:
+        group, groups = user, []
+    command = ["/usr/bin/test", "-r", str(path)]
+    return not run(command, user=user, group=group, extra_groups=groups, check=False).returncode  # noqa: S603
 
 
 def _certificate(config: Config, domain: str) -> CertificateFiles | None:

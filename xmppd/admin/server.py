@@ -22,7 +22,7 @@ _log = Logger()
 
 
 class AdminSocketError(OSError):
-    """There can be no socket where one should be; the message is one line with the remedy."""
+    """There can be no socket where one should be; the message is one line with the key and the remedy."""
 
 
 class AdminProtocol(LineReceiver):
@@ -105,7 +105,10 @@ class AdminFactory(Factory):
             raise
         except Exception as problem:
             cause = getattr(problem, "socketError", problem)
-            raise AdminSocketError(f"{path}: no socket can be made there ({cause}); {_REMEDY}") from None
+            why = getattr(cause, "strerror", None) or cause
+            raise AdminSocketError(
+                f"{_KEY}: {path}: no socket can be made there ({why}); {_REMEDY}"
+            ) from None
         finally:
             os.umask(mask)
 
@@ -122,18 +125,19 @@ class AdminFactory(Factory):
         self._places.close()
 
 
-_REMEDY: Final = "set server.admin_socket to another path"
+_KEY: Final = "server.admin_socket"
+_REMEDY: Final = "set another path"
 
 
 def _make_room(path: Path, place: str) -> None:
     if len(os.fsencode(place)) > MAX_ADDRESS:
-        raise AdminSocketError(f"{path}: the name of a socket may not be that long; {_REMEDY}")
+        raise AdminSocketError(f"{_KEY}: {path}: the name of a socket may not be that long; {_REMEDY}")
     if path.is_socket():
         if _is_alive(place):
-            raise AdminSocketError(f"{path}: another server is running there; stop it, or {_REMEDY}")
+            raise AdminSocketError(f"{_KEY}: {path}: another server is running there; stop it, or {_REMEDY}")
         path.unlink()
     elif path.exists():
-        raise AdminSocketError(f"{path}: is no socket; remove it, or {_REMEDY}")
+        raise AdminSocketError(f"{_KEY}: {path}: is no socket; remove it, or {_REMEDY}")
 
 
 def _is_alive(place: str) -> bool:

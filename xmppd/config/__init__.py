@@ -13,6 +13,7 @@ from xmppd.config.load import (
     override,
     read_table,
     socket_of,
+    user_name,
 )
 from xmppd.config.model import FILE_NAME, Config, Contact, DomainConfig, Endpoint, Listen, Server
 from xmppd.core.limits import Limits
@@ -37,5 +38,6 @@ __all__ = [
     "override",
     "read_table",
     "socket_of",
+    "user_name",
     "validate_options",
 ]

@@ -56,12 +56,12 @@ def default_config(
     return _build(table, Path.cwd(), None, options, overrides)
 
 
-def user_name() -> str:
-    """Give the name of the user who runs this process, or the number of one without a name."""
+def user_name(number: int) -> str:
+    """Give the name of a user, or the number of one without a name."""
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
+        return pwd.getpwuid(number).pw_name
     except KeyError:
-        return str(os.geteuid())
+        return str(number)
 
 
 def socket_of(path: Path) -> Path:
@@ -87,8 +87,10 @@ def read_table(path: Path) -> dict[str, Any]:
         remedy = f"write one (xmppctl sample > {path}) or name another with --config"
         raise ConfigError([f"{path}: no such file; {remedy}"]) from None
     except PermissionError:
-        remedy = f"make it readable: chown {user_name()} {path}"
-        raise ConfigError([f"{path}: {user_name()} may not read it; {remedy}"]) from None
+        name = user_name(os.geteuid())
+        raise ConfigError(
+            [f"{path}: {name} may not read it; make it readable: chown {name} {path}"]
+        ) from None
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read ({os.strerror(error.errno or 0)})"]) from None
     except UnicodeDecodeError as error:

@@ -10,7 +10,14 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from xmppd.stream.certificates import CertificateError, CertificateFiles, ascii_name, ip_address_of, read_pair
+from xmppd.stream.certificates import (
+    CertificateError,
+    CertificateFiles,
+    ascii_name,
+    ip_address_of,
+    line_about,
+    read_pair,
+)
 
 EXPIRES_SOON: Final = datetime.timedelta(days=14)
 _WEAK_RSA_BITS: Final = 2048
@@ -25,7 +32,7 @@ def check_certificates(
     :param now: an aware time, by which what has expired is judged.
     """
     return [
-        f"{domain}: {problem}"
+        line_about(domain, problem)
         for domain, files in certificates.items()
         if files is not None
         for problem in _problems(domain, files, now)

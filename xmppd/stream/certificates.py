@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from xmppd.core.options import join_key
+
 OwnKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 _VALID_FOR: Final = datetime.timedelta(days=3650)
@@ -46,6 +48,11 @@ class Pair(NamedTuple):
 
 class CertificateError(Exception):
     """A certificate cannot be used; the message is one line that names the file and the remedy."""
+
+
+def line_about(domain: str, problem: object) -> str:
+    """Give the line on what is wrong with the certificate of a domain: its key in the configuration first."""
+    return f"{join_key('domains', domain)}: {problem}"
 
 
 def find_certificate(certs: Path, domain: str) -> CertificateFiles | None:
@@ -98,7 +105,7 @@ def ensure_self_signed(certs: Path, domain: str) -> CertificateFiles:
             _write(files.key, _pem(ec.generate_private_key(ec.SECP256R1())))
         _write(files.certificate, _self_sign(_read_own_key(files.key), domain).public_bytes(Encoding.PEM))
     except OSError as error:
-        remedy = "make the folder writable for the server, or put a certificate there"
+        remedy = "make the folder writable for the server, put a certificate there, or set server.certs"
         raise CertificateError(f"{certs}: no certificate can be made ({error.strerror}); {remedy}") from None
     return files
 
@@ -146,6 +153,9 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise CertificateError(f"{path}: no such file; put it there or correct the path") from None
+    except IsADirectoryError as error:
+        remedy = "put a file there or correct the path"
+        raise CertificateError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
     except OSError as error:
         remedy = "make it readable for the user that runs the server"
         raise CertificateError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
@@ -155,7 +165,9 @@ def _read_chain(path: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(_read(path))
     except ValueError:
-        raise CertificateError(f"{path}: holds no certificate in PEM form") from None
+        raise CertificateError(
+            f"{path}: holds no certificate in PEM form; put the domain's there, with its chain"
+        ) from None
 
 
 def _read_key(path: Path) -> PrivateKeyTypes:

@@ -11,7 +11,13 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface import implementer
 
-from xmppd.stream.certificates import CertificateError, CertificateFiles, ascii_name, read_pair
+from xmppd.stream.certificates import (
+    CertificateError,
+    CertificateFiles,
+    ascii_name,
+    line_about,
+    read_pair,
+)
 
 ALPN_CLIENT: Final = b"xmpp-client"
 """The protocol name of XEP-0368 for clients."""
@@ -57,7 +63,7 @@ class TLSContexts:
             try:
                 self._contexts[ascii_name(domain)] = self._load(files)
             except CertificateError as error:
-                problems.append(f"{domain}: {error}")
+                problems.append(line_about(domain, error))
         return problems
 
     def context(self, name: str | None = None) -> Any:
