@@ -161,6 +161,39 @@ class ProblemTests(ConfigTestCase):
         (line,) = self.problems("[server]\ndata = \n")
         self.assertRegex(line, rf"{self.path}: no valid TOML: .*line 2")
 
+    def test_nested_beyond_measure(self) -> None:
+        """What the reader of TOML cannot follow is no TOML."""
+        (line,) = self.problems("a = " + "[" * 9999)
+        self.assertIn("no valid TOML: maximum recursion", line)
+
+    def test_byte_order_mark(self) -> None:
+        """Editors that put a mark in front of UTF-8 are forgiven."""
+        self.assertEqual(list(self.load("\ufeff[domains.a]").domains), ["a"])
+
+    def test_names_without_quotes(self) -> None:
+        """A domain whose dots made tables is told how to be written, beside other problems."""
+        lines = self.problems(
+            "[domains.example.org]\n[domains.example.org.contact]\n[domains.chat.example.net]\n"
+            "[domains.example.com.modules.archive]\n[domains.a]\nx = 1"
+        )
+        text = "a name with dots stands in quotes; write [domains."
+        self.assertEqual(
+            lines[:3],
+            [
+                f'{self.path}: domains.{name}: {text}"{name}"]'
+                for name in ("example.org", "example.com", "chat.example.net")
+            ],
+        )
+        self.assertEqual(len(lines), 4)
+        self.assertIn("domains.a.x: unknown key", lines[3])
+
+    def test_table_that_is_no_name(self) -> None:
+        """A key that is only written wrongly is not taken for a part of a name."""
+        (line,) = self.problems("[domains.a.contct]")
+        self.assertIn("domains.a.contct: unknown key; did you mean contact?", line)
+        (line,) = self.problems('[domains."b.example".x]')
+        self.assertIn('domains."b.example".x: unknown key', line)
+
     def test_not_utf8(self) -> None:
         """Another encoding is named."""
         self.path.write_bytes(b'# \xe4\n[domains."x"]')
@@ -174,8 +207,7 @@ class ProblemTests(ConfigTestCase):
             lines,
             [
                 f"{self.path}: sever: unknown key; did you mean server?",
-                f"{self.path}: listen.c2s: 5222 is not a list of "
-                "a whole number from 0 to 65535 or text in quotes",
+                f"{self.path}: listen.c2s: 5222 is not a list; write [5222]",
                 f'{self.path}: limits.sm_queue: "x" is not a whole number, at least 1; the default is 500',
             ],
         )
@@ -188,17 +220,24 @@ class ProblemTests(ConfigTestCase):
             "[domains.A]\n[domains.a]": "domains.a: the same domain twice",
             '[domains.a]\ncertificate = "x"': "domains.a: certificate and key go together",
             '[domains.a]\ncertificate = "x"\nkey = "k"': f"domains.a.certificate: no file {self.folder}/x",
-            '[domains.a]\nadmins = ["a"]': "domains.a: admins are accounts",
+            '[domains.a]\nadmins = ["a"]': 'domains.a.admins: "a" is no account; write name@domain',
             '[domains.a]\nwithout = ["archiv"]': "domains.a.without: no module archiv; did you mean",
             "[domains.a.modules.pong]": "domains.a.modules.pong: no such module; did you mean ping?",
             "[domains.a.modules]\nping = 3": "domains.a.modules.ping: not a table",
             "[domains.a.modules.archive]\npage = -1": "domains.a.modules.archive.page: -1 is not",
             "[modules.archive]\npaje = 1\n[domains.a]": "modules.archive.paje: unknown key; did you mean",
             "[modules.archive]\npage = 13\n[domains.a]": "modules.archive: no search with pages of 13",
-            '[domains.a.contact]\nabuse = ["me@a"]': 'domains.a.contact: abuse: "me@a" is no URI',
-            "[domains.a]\n[listen]\nc2s = [5223]": "listen: 5223 is in c2s and in c2s_direct_tls",
-            '[domains.a]\n[listen]\ninterfaces = ["eth0"]': 'listen: interfaces: "eth0" is no address',
-            '[domains.a]\n[server]\ndatabase = "x.sqlite"': "server: database begins with sqlite:",
+            '[domains.a.contact]\nabuse = ["me@a"]': 'domains.a.contact.abuse: "me@a" is no URI',
+            "[domains.a]\n[listen]\nc2s = [5223]": "listen.c2s_direct_tls: 5223 is in c2s as well",
+            "[domains.a]\n[listen]\nc2s = [5222, 5222]": "listen.c2s[1]: 5222 stands there twice",
+            '[domains.a]\n[listen]\nc2s_direct_tls = ["5223"]': 'listen.c2s_direct_tls[0]: "5223" is no',
+            '[domains.a]\n[listen]\nc2s = [""]': 'listen.c2s[0]: "" is no endpoint of Twisted; write "tcp:',
+            '[domains.a]\n[listen]\ninterfaces = ["eth0"]': 'listen.interfaces[0]: "eth0" is no address',
+            "[domains.a]\n[listen]\ninterfaces = []": "listen.interfaces: no address; write",
+            '[domains.a]\n[listen]\ninterfaces = ["::", "0.0.0.0"]': 'listen.interfaces[1]: "0.0.0.0" is',
+            '[domains.a]\n[listen]\ninterfaces = ["127.0.0.1", "0.0.0.0"]': "listen.interfaces[0]: ",
+            '[domains.a]\n[listen]\ninterfaces = ["::1", "::1"]': 'listen.interfaces[1]: "::1" stands there',
+            '[domains.a]\n[server]\ndatabase = "x.sqlite"': "server.database: begins with neither",
         }
         for text, expected in cases.items():
             line = self.problems(text)[0]

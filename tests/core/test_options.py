@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from xmppd.core.jid import JID
 from xmppd.core.kinds import Between, Bytes, Count, Period, Seconds, describe, render
 from xmppd.core.limits import Limits
-from xmppd.core.options import OptionsError, option_fields, option_help, validate_options
+from xmppd.core.options import OptionsError, Problem, option_fields, option_help, validate_options
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,16 @@ class Sample:
     home: Path = Path("data")
     who: tuple[JID, ...] = ()
     where: tuple[int | str, ...] = (1, "unix:x")
+    least: Annotated[Bytes, Between(1024)] = 2048
+    shortest: Annotated[Seconds, Between(1)] = 60.0
     inner: Inner = Inner()
     many: Mapping[str, Inner] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.name == "bad":
             raise ValueError("no name is bad; take another")
+        if self.name == "worse":
+            raise OptionsError([Problem("name", "no name is worse; take another")])
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -88,12 +92,14 @@ class ReadTests(SynchronousTestCase):
             "home": "/srv",
             "who": ["Admin@Example.org"],
             "where": [80, "tcp:1"],
+            "least": "4 KiB",
+            "shortest": 1,
             "inner": {"size": "2 KiB"},
             "many": {"a.b": {"size": 1}},
         }
         expected = Sample(
             "y", True, 4, 65535, 1.0, 120.0, 62 * 86400.0, 7, "debug", "roster", Path("/srv"),
-            (JID.parse("admin@example.org"),), (80, "tcp:1"), Inner(2048), {"a.b": Inner(1)},
+            (JID.parse("admin@example.org"),), (80, "tcp:1"), 4096, 1.0, Inner(2048), {"a.b": Inner(1)},
         )  # fmt: skip
         self.assertEqual(validate_options(Sample, table), expected)
 
@@ -146,9 +152,19 @@ class ProblemTests(SynchronousTestCase):
             ),
             "off": ({"keep": -1}, 's.keep: -1 is not a period such as "1y" or "none"; the default is "none"'),
             "table": ({"inner": 3}, "s.inner: 3 is not a table"),
-            "list": ({"who": "a@b"}, 's.who: "a@b" is not a list of an address in quotes'),
+            "list": ({"who": "a@b"}, 's.who: "a@b" is not a list; write ["a@b"]'),
+            "table for a list": ({"who": {}}, "s.who: {} is not a list of an address in quotes"),
+            "least": (
+                {"least": "10"},
+                's.least: "10" is not a size such as "256 KiB", at least 1 KiB; the default is "2 KiB"',
+            ),
+            "shortest": (
+                {"shortest": 0},
+                's.shortest: 0 is not a duration such as "10m", at least 1s; the default is "1m"',
+            ),
             "close": ({"cuont": 1}, "s.cuont: unknown key; did you mean count?"),
             "post": ({"name": "bad"}, "s: no name is bad; take another"),
+            "field": ({"name": "worse"}, "s.name: no name is worse; take another"),
         }
         for name, (table, line) in cases.items():
             self.assertEqual(problems(table), [line], name)

@@ -5,14 +5,17 @@ import os
 import pwd
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from xmppd.config.model import Config
+from xmppd.config.model import Config, DomainConfig
 from xmppd.config.resolve import resolve, resolve_server
 from xmppd.core.options import OptionsError, Problem, join_key, validate_options
 from xmppd.modules import all_modules
+
+_KEYS_OF_DOMAINS: Final = tuple(field.name for field in dataclasses.fields(DomainConfig))
 
 
 class ConfigError(Exception):
@@ -82,7 +85,7 @@ def read_table(path: Path) -> dict[str, Any]:
     :raises ConfigError: if it is not there, cannot be read, or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         remedy = f"write one (xmppctl sample > {path}) or name another with --config"
         raise ConfigError([f"{path}: no such file; {remedy}"]) from None
@@ -95,8 +98,8 @@ def read_table(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path}: cannot be read ({os.strerror(error.errno or 0)})"]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8"]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{path}: no valid TOML: {error}"]) from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError([f"{path}: no valid TOML: {error}; mind that texts stand in quotes"]) from None
 
 
 def override(table: dict[str, Any], setting: str) -> str:
@@ -146,12 +149,39 @@ def _build(
 ) -> Config:
     """Validate tables, with the settings of the command line in them, and resolve what is relative."""
     keys = [override(table, setting) for setting in overrides]
+    problems = _take_dotted(table.get("domains"))
     try:
         config = validate_options(Config, table)
         config = resolve(config, base, module_options() if options is None else options)
-        return dataclasses.replace(config, file=file)
     except OptionsError as error:
-        raise ConfigError([_line(problem, file, keys) for problem in error.problems]) from None
+        problems += error.problems
+    if problems:
+        raise ConfigError([_line(problem, file, keys) for problem in problems])
+    return dataclasses.replace(config, file=file)
+
+
+def _take_dotted(domains: object) -> list[Problem]:
+    """Take out the domains whose names were written without quotes: their dots make tables in tables."""
+    problems = []
+    for name, table in domains.items() if isinstance(domains, Mapping) else ():
+        for dotted in _dotted(name, table) if "." not in name else ():
+            text = f"a name with dots stands in quotes; write [{join_key('domains', dotted)}]"
+            problems.append(Problem(f"domains.{dotted}", text))
+    return problems
+
+
+def _dotted(name: str, table: object) -> list[str]:
+    """Give the names that begin with a name and go on in the tables below it, and take those out."""
+    if not isinstance(table, dict):
+        return []
+    strange = [
+        key
+        for key, inner in table.items()
+        if isinstance(inner, dict) and not get_close_matches(key, _KEYS_OF_DOMAINS)
+    ]
+    return [
+        dotted for key in strange for dotted in _dotted(f"{name}.{key}", table.pop(key)) or [f"{name}.{key}"]
+    ]
 
 
 def _line(problem: Problem, file: Path | None, overridden: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 from xmppd.core.jid import JID
 from xmppd.core.kinds import Between, quote
 from xmppd.core.limits import Limits
-from xmppd.core.options import NOT_A_KEY, validate_options
+from xmppd.core.options import NOT_A_KEY, OptionsError, Problem, validate_options
 
 T = TypeVar("T")
 
@@ -38,7 +38,8 @@ class Server:
 
     def __post_init__(self) -> None:
         if not re.match("sqlite:.|postgresql://", self.database):
-            raise ValueError("database begins with sqlite: or postgresql://")
+            text = 'begins with neither "sqlite:" nor "postgresql://"; write "sqlite:xmppd.sqlite"'
+            raise OptionsError([Problem("database", text)])
 
     @property
     def socket(self) -> Path:
@@ -59,11 +60,40 @@ class Endpoint(NamedTuple):
     shown: str
 
 
-def _check_address(interface: str) -> None:
+def _check_interfaces(interfaces: tuple[str, ...]) -> Iterator[Problem]:
+    if not interfaces:
+        yield Problem("interfaces", 'no address; write ["::"] for all of this machine')
+    for place, interface in enumerate(interfaces):
+        key = f"interfaces[{place}]"
+        if not _is_address(interface):
+            yield Problem(key, f'{quote(interface)} is no address; write "::" or "192.0.2.1"')
+        elif interface in interfaces[:place]:
+            yield Problem(key, f"{quote(interface)} stands there twice; remove one")
+        elif any(_covers(other, interface) for other in interfaces):
+            yield Problem(key, f"{quote(interface)} is one of all addresses, which are there too; remove it")
+
+
+def _is_address(interface: str) -> bool:
     try:
         ipaddress.ip_address(interface)
     except ValueError:
-        raise ValueError(f'interfaces: {quote(interface)} is no address; write "::" or "192.0.2.1"') from None
+        return False
+    return True
+
+
+def _covers(every: str, interface: str) -> bool:
+    """Whether who listens at the first has the second already."""
+    return every != interface and (every == "::" or (every == "0.0.0.0" and ":" not in interface))  # noqa: S104
+
+
+def _check_places(name: str, places: tuple[int | str, ...]) -> Iterator[Problem]:
+    for number, place in enumerate(places):
+        key = f"{name}[{number}]"
+        if isinstance(place, str) and not re.match("[a-z0-9]+:.", place):
+            remedy = 'write "tcp:5222:interface=192.0.2.1", or a port without quotes'
+            yield Problem(key, f"{quote(place)} is no endpoint of Twisted; {remedy}")
+        elif place in places[:number] and place != 0:
+            yield Problem(key, f"{place} stands there twice; remove one")
 
 
 @dataclass(frozen=True)
@@ -80,11 +110,16 @@ class Listen:
     """Connections that may wait to be accepted."""
 
     def __post_init__(self) -> None:
-        for interface in self.interfaces:
-            _check_address(interface)
-        both = {place for place in self.c2s if place in self.c2s_direct_tls and place != 0}
-        if both:
-            raise ValueError(f"{both.pop()} is in c2s and in c2s_direct_tls; give each its own port")
+        problems = [
+            *_check_interfaces(self.interfaces),
+            *_check_places("c2s", self.c2s),
+            *_check_places("c2s_direct_tls", self.c2s_direct_tls),
+        ]
+        for place in self.c2s_direct_tls:
+            if place in self.c2s and place != 0:
+                problems.append(Problem("c2s_direct_tls", f"{place} is in c2s as well; give each its own"))
+        if problems:
+            raise OptionsError(problems)
 
     def endpoints(self) -> list[Endpoint]:
         """Give all places to listen at, in the order of the file."""
@@ -125,7 +160,8 @@ class Contact:
         for name in (each.name for each in dataclasses.fields(self)):
             for uri in getattr(self, name):
                 if not re.fullmatch(r"[a-z][a-z0-9+.-]*:[!-~]+", uri):
-                    raise ValueError(f'{name}: {quote(uri)} is no URI; write "mailto:me@example.org"')
+                    text = f'{quote(uri)} is no URI; write "mailto:me@example.org"'
+                    raise OptionsError([Problem(name, text)])
 
 
 @dataclass(frozen=True)
@@ -150,8 +186,10 @@ class DomainConfig:
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key go together; set both or none")
-        if not all(jid.local and jid.is_bare for jid in self.admins):
-            raise ValueError("admins are accounts: write name@domain without a resource")
+        for jid in self.admins:
+            if not jid.local or not jid.is_bare:
+                text = f"{quote(jid.text)} is no account; write name@domain without a resource"
+                raise OptionsError([Problem("admins", text)])
 
     def options(self, name: str, options_class: type[T]) -> T:
         """Give the options of a module: those of the file, or its defaults.

@@ -112,8 +112,7 @@ def render(hint: Any, value: object) -> str:
         return f"[{', '.join(render(get_args(base)[0], item) for item in value)}]"
     amount = _amount(marks)
     if amount is not None and isinstance(value, int | float):
-        sized = amount.units is BYTES
-        return quote(render_size(int(value)) if sized else render_duration(value, amount.units))
+        return quote(_with_unit(amount, value))
     if isinstance(value, bool | int | float):
         return quote(value)
     return quote(str(value))
@@ -192,8 +191,15 @@ def _describe_number(marks: tuple[object, ...], text: str) -> str:
         elif isinstance(mark, Between) and mark.most != float("inf"):
             text += f" from {mark.least:.0f} to {mark.most:.0f}"
         elif isinstance(mark, Between):
-            text += f", at least {mark.least:.0f}" if mark.least > 0 else ""
+            text += f", at least {_with_unit(_amount(marks), mark.least)}" if mark.least > 0 else ""
     return text
+
+
+def _with_unit(amount: Amount | None, number: float) -> str:
+    if amount is None:
+        return f"{number:.0f}"
+    sized = amount.units is BYTES
+    return render_size(int(number)) if sized else render_duration(number, amount.units)
 
 
 def _fits(hint: Any, value: object) -> bool:

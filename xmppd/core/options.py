@@ -4,7 +4,7 @@ A field's type says what may stand there: a kind of :mod:`xmppd.core.kinds`, ``t
 ``Mapping[str, X]``, another dataclass, or a union of these. Where a type ends in ``| None``, the words
 "none", "never" and "off" and the number 0 switch the thing off, and the value is None. Every field has a
 default, and below it a docstring of one line that explains it to operators. What a class refuses in its
-``__post_init__`` with a ValueError is a fault like the others.
+``__post_init__`` with a ValueError, or an OptionsError that names the fields, is a fault like the others.
 """
 
 import ast
@@ -136,6 +136,8 @@ class _Reader:
 
     def _refuse(self, hint: Any, value: object, key: str, default: object, why: str) -> _Bad:
         text = f"{_shown(value)} is not {describe(hint)}" + (f" ({why})" if why else "")
+        if get_origin(strip(hint)[0]) is tuple and not isinstance(value, Mapping | list):
+            text = f"{_shown(value)} is not a list; write {_shown([value])}"
         if default is not _NO_DEFAULT and not _contains(strip(hint)[0]):
             text += f"; the default is {render(hint, default)}"
         self.problems.append(Problem(key, text))
@@ -168,6 +170,9 @@ class _Reader:
     def _construct(self, options_class: type, given: dict[str, object], key: str) -> object:
         try:
             return options_class(**given)
+        except OptionsError as error:
+            self.problems += [Problem(_below(key, problem.key), problem.text) for problem in error.problems]
+            return _BAD
         except ValueError as error:
             self.problems.append(Problem(key, str(error)))
             return _BAD
@@ -177,6 +182,10 @@ class _Reader:
 
     def _read_mapping(self, hint: Any, table: Mapping[str, object], key: str) -> dict[str, object]:
         return {name: self.read(hint, value, join_key(key, name)) for name, value in table.items()}
+
+
+def _below(key: str, inner: str) -> str:
+    return f"{key}.{inner}" if key else inner
 
 
 def _default(field: "dataclasses.Field[object]") -> object:
