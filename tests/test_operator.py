@@ -6,8 +6,26 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from xmppd.admin.commands import SessionRow
 from xmppd.core import ns
+from xmppd.core.errors import StanzaError
+from xmppd.core.jid import JID
 from xmppd.operator import ServerOperator, readable_address
 from xmppd.testing import Client, InProcessServer
+
+
+class AccountsTests(SynchronousTestCase):
+    def test_name_of_a_removed_account(self) -> None:
+        """A name that is reserved is told from one that is taken, with what gives it out again."""
+        world = InProcessServer()
+        self.addCleanup(world.stop)
+        world.add_user("alice@localhost")
+        operator, alice = ServerOperator(world.server), JID.parse("alice@localhost")
+        with self.assertRaisesRegex(StanzaError, "is taken"):
+            world.wait_for(operator.add_user(alice, "secret"))
+        world.wait_for(operator.remove_user(alice))
+        with self.assertRaisesRegex(StanzaError, "`xmppctl release alice@localhost` gives it out"):
+            world.wait_for(operator.add_user(alice, "secret"))
+        world.wait_for(operator.release_user(alice))
+        world.wait_for(operator.add_user(alice, "secret"))
 
 
 class SessionsTests(SynchronousTestCase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from xmppd import __version__
@@ -36,13 +36,22 @@ class ServerOperator:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def is_local(self, domain: str) -> bool:
-        """Whether the server serves a domain."""
-        return self._server.registry.is_local(domain)
+    @property
+    def domains(self) -> Collection[str]:
+        """The domains that the server serves."""
+        return self._server.config.domains
 
     async def add_user(self, jid: JID, password: str) -> None:
         """Make an account."""
-        await self._server.accounts.create(jid, password)
+        try:
+            await self._server.accounts.create(jid, password)
+        except StanzaError as problem:
+            if problem.condition != "conflict" or self._server.registry.account(jid) is not None:
+                raise
+            text = (
+                f"The name {jid} is reserved, its account was removed; `xmppctl release {jid}` gives it out"
+            )
+            raise StanzaError("conflict", text) from None
 
     async def set_password(self, jid: JID, password: str) -> None:
         """Give an account a new password."""

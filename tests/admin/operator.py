@@ -18,8 +18,7 @@ class FakeOperator:
         self.kicked: list[tuple[str, str]] = []
         self.fault: Exception | None = None
 
-    def is_local(self, domain: str) -> bool:
-        return domain in {"a.example", "b.example"}
+    domains = frozenset({"a.example", "b.example"})
 
     async def add_user(self, jid: JID, password: str) -> None:
         if self.fault is not None:

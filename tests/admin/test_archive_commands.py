@@ -71,6 +71,13 @@ class ExportTests(ArchiveCase):
         )
         self.assertEqual(stat.S_IMODE(Path(self.file("romeo")).stat().st_mode), 0o600)
 
+    def test_new_folder(self) -> None:
+        """It is made, for nobody else to look into."""
+        folder = self.folder / "new"
+        (row,) = self.call("export", folder=str(folder), jid="romeo@example.org")
+        self.assertEqual(Path(row["file"]).parent, folder)
+        self.assertEqual(stat.S_IMODE(folder.stat().st_mode), 0o700)
+
     def test_one_account_or_one_domain(self) -> None:
         self.assertEqual(len(self.call("export", folder=str(self.folder), jid="romeo@example.org")), 1)
         self.assertEqual(len(self.call("export", folder=str(self.folder), jid="example.org")), 3)
@@ -276,7 +283,8 @@ class UpkeepTests(ArchiveCase):
         answer = self.call("expire", jid="romeo@example.org", older="30min")
         self.assertEqual(answer, {"accounts": 1, "messages": 1})
         self.assertEqual(self.history("romeo"), ["new"])
-        self.refuse("usage", "expire", older="a while")
+        for older in ("a while", "0", "0d"):
+            self.refuse("usage", "expire", older=older)
 
     def test_deletion(self) -> None:
         self.talk()

@@ -129,7 +129,12 @@ class OnlineTests(TestCase):
         self.assertEqual(result, (1, "", "xmppctl: The name alice@a.example is taken\n"))
         code, _, err = await self.xmppctl("adduser", "alice@c.example", stdin="x\n")
         self.assertEqual(
-            (code, err), (1, "xmppctl: c.example is not served here; add it to the configuration\n")
+            (code, err),
+            (
+                1,
+                "xmppctl: c.example is not served here, but a.example, b.example; "
+                "to serve it, add it to the configuration\n",
+            ),
         )
 
     async def test_refusal_for_programs(self) -> None:
@@ -331,7 +336,7 @@ class MigrateTests(OfflineTestCase):
             self.assertEqual((code, out), (1, ""))
             self.assertIn(why, err)
         code, _, err = self.xmppctl("migrate", "sqlite:nowhere", "sqlite:new")
-        self.assertEqual((code, "does not exist" in err), (1, True))
+        self.assertEqual((code, "the file nowhere does not exist" in err), (1, True))
 
 
 class OfflineTests(OfflineTestCase):
@@ -361,8 +366,8 @@ class OfflineTests(OfflineTestCase):
         owner = getpass.getuser()
         code, _, err = self.xmppctl("--socket", "s", "users")
         self.assertEqual(code, 1)
-        self.assertIn(f"Permission denied at s: only {owner} may do this. Try `sudo -u {owner} xmppctl", err)
-        self.assertIn("only the server's user may do this", self.xmppctl("--socket", "t", "users")[2])
+        self.assertIn(f"Permission denied at s: only {owner} and root may do this. Try `sudo xmppctl", err)
+        self.assertIn("only the server's user and root may", self.xmppctl("--socket", "t", "users")[2])
 
     def test_which_socket(self) -> None:
         """The file that is named, the one in this folder, a socket that is here, the system's file."""
@@ -432,6 +437,12 @@ class OfflineTests(OfflineTestCase):
         self.assertEqual((code, out), (0, sample(module_options(), "example.org")))
         Path("xmppd.toml").write_text(out)
         self.assertEqual(self.xmppctl("check")[0], 0)
+
+    def test_sample_of_no_domain(self) -> None:
+        """What would not be taken is not written."""
+        code, out, err = self.xmppctl("sample", "ex ample")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("xmppctl: ex ample is no name of a domain: ", err)
 
 
 class CheckTests(OfflineTestCase):

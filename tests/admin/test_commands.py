@@ -101,6 +101,10 @@ class ListTests(CommandsTestCase):
         )
         self.assertEqual(self.error("users", domain="c.example").code, "unknown-domain")
         self.assertEqual(self.error("users", domain="a b").code, "invalid-jid")
+        error = self.error("users", domain="alice@b.example")
+        self.assertEqual(
+            (error.code, error.text), ("usage", "alice@b.example is more than a domain; write b.example")
+        )
 
     def test_sessions(self) -> None:
         """Sessions are listed with all that is known of them."""

@@ -148,9 +148,13 @@ class _ArchiveCommands:
     # -- export (XEP-0227)
 
     async def export(self, arguments: Arguments, report: Report) -> Result:
-        folder = _absolute(arguments["folder"])
+        folder, chosen = _absolute(arguments["folder"]), self._chosen(arguments)
+        try:
+            await self._server.in_thread(_make_folder, folder)
+        except OSError as error:
+            raise _cannot(folder, error) from None
         files = []
-        for account in self._chosen(arguments):
+        for account in chosen:
             path = folder / f"{account.jid}.xml"
             try:
                 written = await self._export(account, path, report)
@@ -268,8 +272,10 @@ class _ArchiveCommands:
         try:
             period = parse_amount(arguments["older"], PERIODS)
         except ValueError:
-            text = "older is a period such as 2w, 6m (months) or 1y"
-            raise CommandError("usage", text) from None
+            period = 0.0
+        # 0 stands for "never" elsewhere, and would delete everything here.
+        if not period:
+            raise CommandError("usage", "older is a period such as 2w, 6m (months) or 1y")
         return max(0, int((self._server.now() - period) * 1_000_000))
 
     async def delete(self, arguments: Arguments, report: Report) -> Result:
@@ -334,6 +340,11 @@ def _cannot(path: Path, error: OSError) -> CommandError:
         "not-allowed",
         f"{path}: the server cannot use it ({reason}); it is read and written by the server's user",
     )
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder that others may not look into, in one that is there."""
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _create(path: Path) -> BinaryIO:

@@ -23,7 +23,7 @@ from xmppd.admin.tables import safe
 from xmppd.admin.wire import CommandError
 from xmppd.config import ConfigError, module_options
 from xmppd.config.sample import sample
-from xmppd.core.jid import JID, InvalidJID
+from xmppd.core.jid import JID, InvalidJID, prepare_domain
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -151,7 +151,7 @@ def _add_other_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     move = add(
         "migrate",
         _migrate,
-        "Move everything from one database to another, empty one; the server must be stopped.",
+        "Move everything from one database into another, which is empty; the server must be stopped.",
     )
     for name in ("source", "target"):
         move.add_argument(
@@ -228,6 +228,10 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 def _sample(options: argparse.Namespace) -> int:
+    try:
+        prepare_domain(options.domain)
+    except InvalidJID as error:
+        raise UsageError(f"{options.domain} is no name of a domain: {error}") from None
     text = sample(module_options(), options.domain)
     _show(options, {"sample": text}, text.rstrip("\n"))
     return DONE

@@ -58,8 +58,9 @@ def _explain(error: OSError, path: Path) -> str:
             "`systemctl start xmppd`), or name its socket with --socket or its configuration with --config."
         )
     if isinstance(error, PermissionError):
-        owner = _owner(path)
-        return f"Permission denied at {path}: only {owner} may do this. Try `sudo -u {owner} xmppctl ...`."
+        return (
+            f"Permission denied at {path}: only {_owner(path)} and root may do this. Try `sudo xmppctl ...`."
+        )
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return "The server ended the connection without an answer; its log says why."
     if isinstance(error, TimeoutError):

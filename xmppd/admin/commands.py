@@ -1,7 +1,7 @@
 """The commands that xmppctl sends to the running server, written against what the server can do."""
 
 import datetime
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -103,8 +103,9 @@ class FoundRow:
 class Operator(Protocol):
     """What the server can do for its operator. Accounts are bare JIDs; what fails raises a StanzaError."""
 
-    def is_local(self, domain: str) -> bool:
-        """Whether the server serves a domain."""
+    @property
+    def domains(self) -> Collection[str]:
+        """The domains that the server serves."""
         ...
 
     async def add_user(self, jid: JID, password: str) -> None:
@@ -255,7 +256,7 @@ class _Commands:
 
     async def users(self, arguments: Arguments, report: Report) -> Result:
         name = arguments.get("domain")
-        domain = None if name is None else self._local(_parse(name)).domain
+        domain = None if name is None else self._domain(name)
         rows = await self._operator.users(domain)
         ordered = sorted(rows, key=lambda row: row.jid.partition("@")[::-1])
         return [asdict(row) | {"created": _time(row.created)} for row in ordered]
@@ -293,11 +294,19 @@ class _Commands:
             raise CommandError("invalid-jid", f"{jid} is not the address of an account; write name@domain")
         return self._local(jid)
 
+    def _domain(self, text: str) -> str:
+        """Give one of the server's domains."""
+        jid = self._local(_parse(text))
+        if jid.text != jid.domain:
+            raise CommandError("usage", f"{jid} is more than a domain; write {jid.domain}")
+        return jid.domain
+
     def _local(self, jid: JID) -> JID:
-        if not self._operator.is_local(jid.domain):
-            raise CommandError(
-                "unknown-domain", f"{jid.domain} is not served here; add it to the configuration"
-            )
+        domains = self._operator.domains
+        if jid.domain not in domains:
+            served = ", ".join(sorted(domains))
+            text = f"{jid.domain} is not served here, but {served}; to serve it, add it to the configuration"
+            raise CommandError("unknown-domain", text)
         return jid
 
 

@@ -69,8 +69,8 @@ def _check_interfaces(interfaces: tuple[str, ...]) -> Iterator[Problem]:
             yield Problem(key, f'{quote(interface)} is no address; write "::" or "192.0.2.1"')
         elif interface in interfaces[:place]:
             yield Problem(key, f"{quote(interface)} stands there twice; remove one")
-        elif any(_covers(other, interface) for other in interfaces):
-            yield Problem(key, f"{quote(interface)} is one of all addresses, which are there too; remove it")
+        elif every := next((other for other in interfaces if _covers(other, interface)), None):
+            yield Problem(key, f"{quote(interface)} is covered by {quote(every)}; remove one of the two")
 
 
 def _is_address(interface: str) -> bool:

@@ -60,8 +60,9 @@ class _Side:
 
     def __init__(self, url: str, stack: ExitStack, *, new: bool = False) -> None:
         self.dialect = dialect = dialect_of(url)
-        if not new and dialect.name == "sqlite" and not Path(url.partition(":")[2]).exists():
-            raise TransferError("there is no database to read: the file does not exist")
+        path = Path(url.partition(":")[2])
+        if not new and dialect.name == "sqlite" and not path.exists():
+            raise TransferError(f"there is no database to read: the file {path} does not exist")
         try:
             dialect.prepare()
             stack.callback(dialect.close)
