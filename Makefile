@@ -23,7 +23,7 @@ INTEROP := tests/interop
 .DELETE_ON_ERROR:
 
 run: $(VENV)/made-run
-	@exec $(BIN)/xmppd $(if $(DOMAIN),--domain $(DOMAIN))
+	@exec $(BIN)/xmppd $(if $(DOMAIN),--domain '$(DOMAIN)')
 
 test: $(VENV)/made-test $(VENV)/made-postgresql $(INTEROP)/node_modules/made
 	@$(BIN)/python tests/run.py $(TESTS)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -82,15 +83,22 @@ async def make(reactor: Any, root: Path, names: Sequence[str], rosters: Mapping[
 
 
 def prepare(root: Path, port: int, users: int, rosters: Mapping[str, Sequence[str]]) -> None:
-    """Make the folder, its configuration and its database."""
-    (root / "data").mkdir(parents=True)
-    (root / "xmppd.toml").write_text(CONFIGURATION.format(port=port))
+    """Make the folder, its configuration and its database; under its name it is there when it is whole."""
+    part = root.with_name(f"{root.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "data").mkdir(parents=True)
+    (part / "xmppd.toml").write_text(CONFIGURATION.format(port=port))
     names = list(dict.fromkeys([f"user{number}" for number in range(users)] + list(rosters)))
+    made: list[None] = []
     try:
-        task.react(lambda reactor: ensureDeferred(make(reactor, root, names, rosters)))
+        task.react(
+            lambda reactor: ensureDeferred(make(reactor, part, names, rosters)).addCallback(made.append)
+        )
     except SystemExit as end:
-        if end.code:
+        # Also where it was interrupted that says 0.
+        if end.code or not made:
             raise
+    part.rename(root)
 
 
 def program(profile: Path | None) -> list[str]:

@@ -146,6 +146,8 @@ class ConsoleTests(FolderCase):
             "xmppd: option --frob not recognized; `xmppd --help` shows what there is\n",
         )
         self.assertEqual(process.returncode, 2)
+        line = self.output(self.start(BIN / "xmppd", "surplus"))
+        self.assertEqual(line, "xmppd: Wrong number of arguments; `xmppd --help` shows what there is\n")
 
     def test_help(self) -> None:
         """It is called by its own name."""

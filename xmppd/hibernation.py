@@ -97,7 +97,7 @@ class Hibernation:
                 saved.append(self._saved(session))
         if saved:
             await self._database.write("save sessions", store.save_all, saved)
-            _log.info("{number} sessions can be resumed after the next start", number=len(saved))
+            _log.info("sessions that can be resumed after the next start: {number}", number=len(saved))
 
     def _saved(self, session: ClientSession) -> store.SavedSession:
         smacks, ledger, number = session.smacks, session.ledger, session.account.id
@@ -124,7 +124,7 @@ class Hibernation:
                 except Exception:
                     _log.failure("a session of {account} could not be taken up again", account=account)
         if woken:
-            _log.info("{number} sessions of the last run can be resumed", number=woken)
+            _log.info("sessions of the last run that can be resumed: {number}", number=woken)
 
     def _restore(self, account: Account, saved: store.SavedSession, seconds: float) -> None:
         state = json.loads(saved.payload)

@@ -376,7 +376,7 @@ def main() -> None:
     try:
         options.parseOptions(sys.argv[1:])
     except usage.UsageError as problem:
-        _complain(f"{problem}; `xmppd --help` shows what there is")
+        _complain(f"{str(problem).rstrip('.')}; `xmppd --help` shows what there is")
         raise SystemExit(2) from None
     from twisted.scripts.twistd import run  # noqa: PLC0415 (it looks at the command line)
 
