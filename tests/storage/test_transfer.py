@@ -106,6 +106,15 @@ class TransferTests(StorageTestCase):
                          [("archive", 7, counts["archive"]), ("archive", 14, counts["archive"])])  # fmt: skip
         self.assertEqual(set(counts) | {"search_position"}, set(before))
 
+    def test_rows_that_go_alone(self) -> None:
+        """A database of one account, and the last one of many."""
+        self.patch(transfer, "CHUNK", 1)
+        for make in (self.make_sqlite, self.make_postgresql):
+            first, second = self.make_sqlite(), make()
+            before = self.make_full(first)
+            move(first, second, lambda *_: None)
+            self.assertEqual(self.comparable(self.look(second)), self.comparable(before))
+
     def test_from_and_to_the_same_product(self) -> None:
         for make in (self.make_sqlite, self.make_postgresql):
             first, second = make(), make()
@@ -211,12 +220,12 @@ class TransferTests(StorageTestCase):
             first, second = self.make_sqlite(), make()
             self.make_full(first)
             dialect = type(dialect_of(second))
-            bulk = dialect.bulk
+            load = dialect.load
 
-            def lose(side: Any, cursor: Any, statement: Any, rows: Any, bulk: Any = bulk) -> None:
-                bulk(side, cursor, statement, rows[1:] if "archive (" in statement.target else rows)
+            def lose(side: Any, cursor: Any, statement: Any, rows: Any, load: Any = load) -> None:
+                load(side, cursor, statement, rows[1:] if "archive (" in statement.target else rows)
 
-            self.patch(dialect, "bulk", lose)
+            self.patch(dialect, "load", lose)
             self.refused(first, second, TransferError, "rows of archive were read")
-            self.patch(dialect, "bulk", bulk)
+            self.patch(dialect, "load", load)
             self.assertEqual(self.look(second)["archive"], [])

@@ -141,6 +141,10 @@ class Dialect(ABC):
     def stream(self, connection: Any, sql: str, size: int) -> Iterator[list[Row]]:
         """The rows of a query without parameters in pieces of this size, never all of them in memory."""
 
+    def load(self, cursor: Cursor, statement: Statement, rows: Sequence[Row]) -> None:
+        """Insert rows of another database, with the numbers that a database gives to its own."""
+        self.bulk(cursor, statement, rows)
+
     @abstractmethod
     def last_account(self, connection: Any) -> int:
         """The greatest number that any account has or had; 0 if there was none."""

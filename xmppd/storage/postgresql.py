@@ -243,6 +243,11 @@ class PostgreSQL(Dialect):
         )
         return int(found.fetchone()[0])
 
+    def load(self, cursor: Cursor, statement: Statement, rows: Sequence[Row]) -> None:
+        """COPY, also for one row: an INSERT may not set an identity column."""
+        assert isinstance(cursor, PostgreSQLCursor)
+        cursor.copy(statement.target, rows)
+
     def set_last_account(self, connection: Any, number: int) -> None:
         """Where the identity column's sequence keeps it."""
         if number:

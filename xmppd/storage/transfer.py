@@ -160,7 +160,7 @@ def _copy_table(table: str, reading: _Side, writing: _Side, report: Report) -> i
     statement = Statement.insert(table, columns)
     cursor = writing.dialect.cursor(writing.connection)
     for rows in reading.rows(table, columns):
-        writing.dialect.bulk(cursor, statement, rows)
+        writing.dialect.load(cursor, statement, rows)
         done += len(rows)
         report(table, done, total)
     if done != total:
