@@ -386,19 +386,28 @@ class ServiceTests(FolderCase):
             self.handlers[number](number, None)
         self.assertEqual(self.reactor.stops, 1)
 
-    def reloaded(self, *problems: str) -> list[str]:
-        """What SIGHUP puts into the log, with problems of certificates."""
-        lines: list[str] = []
-        log = Logger(observer=cast(Any, lambda event: lines.append(formatEvent(event))))
-        self.patch(tap, "_log", log)
+    def reload(self, *problems: str) -> list[Any]:
+        """The events that SIGHUP puts into the log, with problems of certificates."""
+        events: list[Any] = []
+        self.patch(tap, "_log", Logger(observer=cast(Any, events.append)))
         service: Any = self.service()
         service._server = SimpleNamespace(reload=lambda certificates: list(problems))
         service.reload()
-        return lines
+        return events
+
+    def reloaded(self, *problems: str) -> list[str]:
+        """The same as lines."""
+        return [formatEvent(event) for event in self.reload(*problems)]
 
     def test_reload(self) -> None:
         """What was done is told."""
         self.assertEqual(self.reloaded(), ["certificates reloaded", "log level is info"])
+
+    def test_higher_level(self) -> None:
+        """A new level does not hide the line on itself."""
+        self.configure(f'{CONFIGURATION.format(port=0)}[server]\nlog_level = "error"\n')
+        event = self.reload()[-1]
+        self.assertEqual((event["log_level"], formatEvent(event)), (LogLevel.error, "log level is error"))
 
     def test_reload_with_problems(self) -> None:
         """What was not done is told, and only that."""

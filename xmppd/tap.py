@@ -15,7 +15,7 @@ from twisted.application.service import Service
 from twisted.internet import endpoints
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python import usage
 from twisted.python.failure import Failure
 
@@ -307,7 +307,8 @@ class XmppdService(Service):
                 _log.error("log level not reloaded: {line}", line=line)
         else:
             self._level.set(level)
-            _log.info("log level is {name}", name=level)
+            # At this level, or else a higher one would hide it.
+            _log.emit(LogLevel.levelWithName(level), "log level is {name}", name=level)
 
     # -- stop
 
