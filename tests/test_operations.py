@@ -1,22 +1,26 @@
-"""What docs/operations.md says is true: unit, scripts, configuration, limits, commands."""
+"""What the documents say is true: unit, scripts, configuration, limits, commands, links, examples."""
 
 import contextlib
 import io
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from xmppd.admin.cli import main
+from xmppd.admin.cli import _parser, main
 from xmppd.config import Config, validate_options
 from xmppd.config.sample import limits_table
+from xmppd.modules import entity_time
 from xmppd.tap import Options
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 # What the unit uses, in the sections where systemd.unit(5), systemd.service(5) and systemd.exec(5) have it.
 DIRECTIVES = {
@@ -113,22 +117,73 @@ class DocumentTests(SynchronousTestCase):
         for name in ('certs/$domain"', '"$folder/fullchain.pem"', '"$folder/privkey.pem"'):
             self.assertIn(name, hook)
 
-    def test_commands(self) -> None:
-        """Every xmppctl command that stands there exists."""
-        commands = set(re.findall(r"\bxmppctl (?:--\S+ )?([a-z]+)", self.text))
-        self.assertGreaterEqual(commands, {"adduser", "check", "sample", "sessions"})
-        for command in commands:
-            with contextlib.redirect_stdout(io.StringIO()):
-                error = self.assertRaises(SystemExit, main, [command, "--help"])
-            self.assertEqual(error.code, 0, command)
-
-    def test_links(self) -> None:
-        """Links within the project lead somewhere."""
-        for target in re.findall(r"\]\(([^)#]+)\)", self.text):
-            self.assertTrue((DOCS / target).exists(), target)
-
     def test_keys(self) -> None:
         """The keys that are named in running text exist."""
         keys = set(re.findall(r"`server\.(\w+)`", self.text))
         self.assertGreaterEqual(set(vars(Config().server)), keys)
         self.assertIn("log_level", keys)
+
+
+class AllDocumentsTests(SynchronousTestCase):
+    """What every document has to keep to."""
+
+    def setUp(self) -> None:
+        paths = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")]
+        self.texts = {path: path.read_text(encoding="utf-8") for path in paths}
+
+    def test_commands(self) -> None:
+        """Every line that calls xmppctl is a command line of it."""
+        lines = [
+            line
+            for text in self.texts.values()
+            for line in re.findall(r"(?m)^    (?:runuser .* -- |\.venv/bin/)?(xmppctl .*?)(?: > .*)?$", text)
+        ]
+        self.assertGreater(len(lines), 20)
+        for line in lines:
+            arguments = shlex.split(line, comments=True)[1:]
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                try:
+                    _parser().parse_args(arguments)
+                except SystemExit as error:
+                    self.assertEqual((error.code, arguments), (0, ["--help"]), line)
+
+    def test_names_of_commands(self) -> None:
+        """Those that are named in running text exist."""
+        names = {
+            name
+            for text in self.texts.values()
+            for name in re.findall(r"`xmppctl ((?:archive )?[a-z]+)(?: [A-Z<>.a-z]+)*`", text)
+        }
+        self.assertGreaterEqual(names, {"check", "sample", "migrate"})
+        for name in names:
+            with contextlib.redirect_stdout(io.StringIO()):
+                error = self.assertRaises(SystemExit, main, [*name.split(), "--help"])
+            self.assertEqual(error.code, 0, name)
+
+    def test_targets_of_make(self) -> None:
+        """They are in the Makefile, with the variables that stand behind them."""
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        found = set()
+        for text in self.texts.values():
+            for target, variable in re.findall(r"(?:`|(?m:^)    )make ([a-z]+)(?: ([A-Z]+)=)?", text):
+                found.add(target)
+                self.assertRegex(makefile, rf"(?m)^{target}:", target)
+                self.assertIn(f"$({variable})" if variable else "", makefile)
+        self.assertGreaterEqual(found, {"run", "test", "lint", "playground"})
+
+    def test_links(self) -> None:
+        """Links within the project lead somewhere."""
+        for path, text in self.texts.items():
+            for target in re.findall(r"\]\(([^)#]+)\)", text):
+                self.assertTrue("://" in target or (path.parent / target).exists(), target)
+
+    def test_example_of_a_module(self) -> None:
+        """The module of write-a-module.md is the one of the package, and its test passes."""
+        module, test = re.findall(r"```python\n(.*?)```", self.texts[DOCS / "write-a-module.md"], re.DOTALL)
+        names: dict[str, Any] = {}
+        exec(module, names)
+        for name in ("name", "xeps", "features"):
+            self.assertEqual(getattr(names["EntityTime"], name), getattr(entity_time.EntityTime, name))
+        exec(f"from xmppd.testing import InProcessServer\n{test}", names)
+        self.addCleanup(names["server"].stop)
+        self.assertIn("type='result'", names["answer"])
