@@ -379,9 +379,9 @@ class ServiceTests(FolderCase):
             self.assertTrue(line.startswith(f"xmppd: {self.file}: {key}: cannot listen on"), line)
 
     def test_signals(self) -> None:
-        """The reactor is stopped once, by SIGTERM or by SIGINT."""
+        """The reactor is stopped once, by SIGTERM or by SIGINT. SIGHUP does not end a start."""
         self.service()._take_signals()
-        self.assertEqual(set(self.handlers), {signal.SIGTERM, signal.SIGINT})
+        self.assertEqual(set(self.handlers), {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             self.handlers[number](number, None)
         self.assertEqual(self.reactor.stops, 1)

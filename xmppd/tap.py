@@ -222,12 +222,13 @@ class XmppdService(Service):
                 tune(port, self._server.services.lines)
                 port.startReading()
         self._watchdog.start()
-        self._on_signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         self._introduce()
 
     def _take_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._on_signal(number, lambda *_: self._reactor.callFromThread(self._end))
+        # Before the database is open, which can take long: without a handler it would end the process.
+        self._on_signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
 
     def _introduce(self) -> None:
         config = self._config
