@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import io
 import os
 import select
@@ -22,6 +23,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger, LogLevel, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.stream.pki import issue, save
 from tests.support.server import BIN, ENVIRONMENT, PATIENCE
 from xmppd import logs, tap
 from xmppd.config import Config, load
@@ -103,6 +105,18 @@ class ConsoleTests(FolderCase):
         )
         self.assertIn(str(self.folder / "data"), second)
         self.assertIn("adduser NAME@localhost", third)
+
+    def test_certificate_that_has_expired(self) -> None:
+        """The server starts with it, and says what is wrong: clients only say that they do not connect"""
+        (self.folder / "certs").mkdir()
+        past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+        expired = issue(["localhost"], since=past, until=past + datetime.timedelta(days=90))
+        save(self.folder / "certs", "localhost", expired)
+        process, _ = self.started()
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        self.assertRegex(line, r"warn: domains\.localhost: .*localhost\.crt: expired on 2020-03-31; renew it")
+        process.send_signal(signal.SIGTERM)
 
     def test_stop(self) -> None:
         """SIGTERM, however often, stops it in two plain lines and with success."""

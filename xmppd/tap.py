@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import datetime
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from xmppd.config import FILE_NAME, Config, ConfigError, Endpoint, default_confi
 from xmppd.server import Server
 from xmppd.storage.errors import StorageError
 from xmppd.stream.admission import raise_file_limit
+from xmppd.stream.certificate_check import check_certificates
 from xmppd.stream.certificates import CertificateError, CertificateFiles, ensure_self_signed, line_about
 from xmppd.stream.listener import StreamFactory
 from xmppd.stream.tls import TLSContexts
@@ -130,6 +132,12 @@ def _certificates(config: Config) -> tuple[dict[str, CertificateFiles], list[str
     return found, problems
 
 
+def _warn(certificates: dict[str, CertificateFiles]) -> None:
+    """Say what clients will not like about certificates that can be used."""
+    for line in check_certificates(certificates, datetime.datetime.now(datetime.UTC)):
+        _log.warn("{line}", line=line)
+
+
 class XmppdService(Service):
     """The server as Twisted runs it.
 
@@ -223,6 +231,7 @@ class XmppdService(Service):
                 port.startReading()
         self._watchdog.start()
         self._introduce()
+        _warn(_certificates(self._config)[0])
 
     def _take_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -299,6 +308,7 @@ class XmppdService(Service):
             _log.error("certificate not reloaded: {line}", line=line)
         if not problems:
             _log.info("certificates reloaded")
+            _warn(found)
 
     def _reload_level(self, file: Path) -> None:
         try:
