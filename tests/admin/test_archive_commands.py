@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import stat
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,7 @@ class CommandLineTests(ArchiveCase):
             ["stats"],
             ["expire", "--older", "6m"],
             ["delete", "a@b.example", "--with", "c@d.example", "--end", "2026-01-31"],
+            ["delete", "a@b.example", "--all"],
         ):
             run(["--socket", "/none", "archive", *arguments], io.StringIO(), io.StringIO())
         self.assertEqual(
@@ -344,7 +346,16 @@ class CommandLineTests(ArchiveCase):
                 ("archive-stats", {}),
                 ("archive-expire", {"older": "6m"}),
                 ("archive-delete", {"jid": "a@b.example", "with": "c@d.example", "end": "2026-01-31"}),
+                ("archive-delete", {"jid": "a@b.example"}),
             ],
         )
         for command, arguments_sent in sent:
             self.server.server.commands()[command].check(arguments_sent)
+
+    def test_nothing_forgotten_means_the_whole_archive(self) -> None:
+        """--all says so, alone"""
+        for more in ([], ["--all", "--with", "c@d.example"]):
+            with self.assertRaises(SystemExit) as end, redirect_stderr(io.StringIO()) as said:
+                cli.main(["archive", "delete", "a@b.example", *more])
+            self.assertEqual(end.exception.code, 2)
+            self.assertIn("say which messages: --with, --start and --end, or --all", said.getvalue())

@@ -3,9 +3,13 @@
 import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 Ask = Callable[[argparse.Namespace, Mapping[str, object]], int]
 Add = Callable[..., argparse.ArgumentParser]
+
+#: Which messages are deleted.
+_CHOICES: Final = ("with", "start", "end")
 
 
 def add_archive(add: Add, ask: Ask) -> None:
@@ -29,13 +33,15 @@ def add_archive(add: Add, ask: Ask) -> None:
     expire.add_argument("--older", metavar="PERIOD", help="all older than that, such as 6m (months) or 1y")
     for command in (stats, export, expire):
         command.add_argument("jid", nargs="?", metavar="ADDRESS", help="of one account, or one domain, alone")
-    delete = add(
-        "delete", _asking(ask, "jid", "with", "start", "end"), "Delete messages of an account for good."
+    run = _asking(ask, "jid", *_CHOICES)
+    delete: argparse.ArgumentParser = add(
+        "delete", lambda options: run(_chosen(delete, options)), "Delete messages of an account for good."
     )
     delete.add_argument("jid", metavar="ADDRESS", help="for example alice@example.org")
     delete.add_argument("--with", metavar="ADDRESS", help="of the conversation with someone alone")
     delete.add_argument("--start", metavar="TIME", help="from a day or a time on, such as 2026-01-31")
     delete.add_argument("--end", metavar="TIME", help="to a day or a time, inclusive")
+    delete.add_argument("--all", action="store_true", help="of the whole archive; nothing asks again")
 
 
 def _asking(ask: Ask, *names: str) -> Callable[[argparse.Namespace], int]:
@@ -45,6 +51,14 @@ def _asking(ask: Ask, *names: str) -> Callable[[argparse.Namespace], int]:
         return ask(options, {name: _value(getattr(options, name)) for name in names})
 
     return run
+
+
+def _chosen(command: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.Namespace:
+    """The options, if they choose messages: one that was forgotten must not mean the whole archive."""
+    some = any(getattr(options, name) is not None for name in _CHOICES)
+    if some == bool(options.all):
+        command.error("say which messages: --with, --start and --end, or --all of them")
+    return options
 
 
 def _value(given: object) -> object:
