@@ -413,6 +413,9 @@ class ClientStream(Protocol):
         self._say_goodbye(problem)
         self._inbox.close()
         self.transport.loseConnection()
+        if session is not None:
+            # TLS does not end as long as there is somebody who may write.
+            self.transport.unregisterProducer()
         self._closing = self.services.clock.callLater(self.services.timeouts.close, self._close_now)
         if session is not None and not keep_session:
             self.services.keeper.end(session)
