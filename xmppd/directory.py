@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from xmppd.auth.passwords import Credential, derive_all
-from xmppd.core.account import Account
+from xmppd.core.account import REMOVED, Account
 from xmppd.core.context import Session
 from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.events import AccountCreated, AccountRemoved, AccountRemoving
@@ -30,9 +30,6 @@ MARKS_EVERY: Final = 1.0
 
 #: Rows of a removed account's archive that are erased at once, so that others do not wait.
 ERASE_AT_ONCE: Final = 1000
-
-#: What the sessions of a removed account are told.
-REMOVED: Final = "The account was removed"
 
 
 class DomainAccounts:
@@ -210,7 +207,7 @@ class AccountDirectory:
     async def remove(self, jid: JID, asked_by: Session | None = None) -> None:
         """Remove an account with all that is its own; its sessions end with ``not-authorized``.
 
-        :param asked_by: its session that ends last, in a later turn of the reactor: it still gets the answer.
+        :param asked_by: its session that stays until the asker ends it: it still gets the answer.
         :raises StanzaError: ``item-not-found``.
         """
         account = self.require(jid)
@@ -219,7 +216,6 @@ class AccountDirectory:
             await self._remove(account, asked_by)
         finally:
             self._leaving.discard(account)
-        self._clock.callLater(0, self._end_sessions, account, REMOVED)
 
     async def _remove(self, account: Account, asked_by: Session | None) -> None:
         assert account.id is not None

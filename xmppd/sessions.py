@@ -159,7 +159,10 @@ class Keeper:
     def _remember(self, session: ClientSession) -> None:
         """Write down how far the client got, for a resumption that comes too late."""
         smacks, ledger, account = session.smacks, session.ledger, session.account
-        if smacks is not None and smacks.token and ledger is not None and account.id is not None:
+        if account.id is None or self._registry.account(account.jid) is not account:
+            # Of a guest nothing is kept, nor of an account that was removed.
+            return
+        if smacks is not None and smacks.token and ledger is not None:
             until = int(self._now() + REMEMBERED_FOR)
             self._database.append(store.REMEMBER_HANDLED, (account.id, smacks.token, ledger.handled, until))
 

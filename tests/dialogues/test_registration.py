@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.modules.conversation import Conversation, split
 from xmppd.core.jid import JID
+from xmppd.storage import accounts
 from xmppd.storage.errors import StorageError
 from xmppd.testing import Client
 
@@ -68,10 +69,10 @@ class OpenDomain(Conversation):
 
     def test_a_name_that_was_removed_is_not_given_out_again(self) -> None:
         self.account("bill")
-        accounts = self.server.server.accounts
-        self.server.wait_for(accounts.remove(JID.parse("bill@example.org")))
+        directory = self.server.server.accounts
+        self.server.wait_for(directory.remove(JID.parse("bill@example.org")))
         self.assertIn("<conflict ", self.stranger().ask(filled_in("bill")))
-        self.server.wait_for(accounts.release(JID.parse("bill@example.org")))
+        self.server.wait_for(directory.release(JID.parse("bill@example.org")))
         self.assertIn("type='result'", self.stranger().ask(filled_in("bill")))
 
     def test_bad_passwords(self) -> None:
@@ -118,21 +119,35 @@ class ClosedDomain(Conversation):
         self.assertRaises(AssertionError, self.server.login, "bill@example.org/globe", "secret")
 
     def test_nothing_is_left_of_a_removed_account(self) -> None:
+        """Also where the client counts stanzas, and has sent more behind its request"""
         self.befriend("bill", "juliet")
-        bill = self.user("bill/globe")
+        bill, juliet = self.user("bill/globe"), self.user("juliet/balcony")
         number = self.account("bill").id
+        bill.ask("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
         bill.send("<message to='juliet@example.org' type='chat'><body>a</body></message>")
         bill.ask(
             "<iq type='set' id='1'><block xmlns='urn:xmpp:blocking'><item jid='a.example'/></block></iq>"
         )
-        bill.send(query("<remove/>"))
+        juliet.take()
+        bill.send(
+            query("<remove/>")
+            + "<message to='juliet@example.org' type='chat'><body>b</body></message>"
+            + "<presence to='juliet@example.org' type='subscribe'/>"
+            + "<iq type='set' id='2'><query xmlns='jabber:iq:roster'><item jid='a.example'/></query></iq>"
+        )
         self.server.advance(2)
+        got = "".join(juliet.take())
+        self.assertIn("type='unsubscribed'", got)
+        self.assertNotIn("type='subscribe'", got)
+        self.assertNotIn("<body>", got)
 
         def left(cursor: Any) -> list[str]:
-            tables = ("credential", "roster", "roster_item", "archive", "block", "private")
+            tables = (*accounts.OWNED, "archive")
             return [table for table in tables if self.rows(cursor, table, number)]
 
         self.assertEqual(self.server.wait_for(self.server.database.read("left", left)), [])
+        self.server.wait_for(self.server.server.accounts.release(JID.parse("bill@example.org")))
+        self.server.add_user("bill@example.org")
 
     @staticmethod
     def rows(cursor: Any, table: str, number: int | None) -> int:

@@ -170,7 +170,7 @@ class UserTests(TestCase):
 
     def setUp(self) -> None:
         self.world, _, self.accounts = world()
-        self.world.session("bill/globe")
+        self.session = self.world.session("bill/globe")
         self.world.account("juliet")
 
     async def ask(self, kind: str, content: str, to: str = "example.org", sender: str = "") -> str:
@@ -218,15 +218,20 @@ class UserTests(TestCase):
         self.assertNotIn("newpass", answer)
 
     async def test_removal(self) -> None:
+        """Section 3.2: the answer, then the end of the stream, with nothing between."""
+        await self.change("<remove/>")
         self.assertEqual(
-            await self.change("<remove/>"),
-            "<iq from='example.org' to='bill@example.org/globe' type='result' id='1'/>",
+            self.session.take(),
+            ["<iq from='example.org' to='bill@example.org/globe' type='result' id='1'/>"],
         )
+        assert self.session.error is not None
+        self.assertEqual(self.session.error.condition, "not-authorized")
         self.assertEqual(self.accounts.log, [("remove", "bill@example.org", "bill@example.org/globe")])
 
     async def test_removal_beside_something_else(self) -> None:
-        answer = await self.change("<remove/><username>bill</username>")
-        self.assertIn("<error type='modify'><bad-request ", answer)
+        for other in ("<username>bill</username>", "<x xmlns='jabber:x:data' type='submit'/>"):
+            answer = await self.change("<remove/>" + other)
+            self.assertIn("<error type='modify'><bad-request ", answer)
         self.assertEqual(self.accounts.log, [])
 
     async def test_strangers_get_the_answer_of_accounts_that_do_not_exist(self) -> None:

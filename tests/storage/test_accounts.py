@@ -138,6 +138,16 @@ class AccountTests:
             self.assertTrue(accounts.release(cursor, "example.org", "juliet"))
         self.assertNotEqual(self.create().id, old.id)
 
+    def test_what_was_written_after_the_removal_goes_with_the_name(self) -> None:
+        old = self.create()
+        with self.store.transaction() as cursor:
+            accounts.remove(cursor, old.id)
+        self.fill(old.id)
+        with self.store.transaction() as cursor:
+            self.assertTrue(accounts.release(cursor, "example.org", "juliet"))
+        self.assertEqual(set(self.rows_of(old.id).values()), {0})
+        self.assertEqual(self.directory(), [])
+
     def test_number_of_the_last_account_is_not_given_out_again(self) -> None:
         self.create()
         last = self.create("last")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from xmppd.core.jid import JID
 
@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from xmppd.core.context import Session
     from xmppd.core.mailbox import Mailbox
 
-__all__ = ["Account"]
+__all__ = ["REMOVED", "Account"]
+
+#: What the sessions of a removed account are told.
+REMOVED: Final = "The account was removed"
 
 
 class Account:

@@ -179,7 +179,7 @@ class Accounts(Protocol):
     async def remove(self, jid: JID, asked_by: Session | None = None) -> None:
         """Remove an account with all that is its own; its sessions end with ``not-authorized``.
 
-        :param asked_by: its session that ends last, in a later turn of the reactor: it still gets the answer.
+        :param asked_by: its session that stays until the asker ends it: it still gets the answer.
         :raises StanzaError: ``item-not-found``.
         """
 

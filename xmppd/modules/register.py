@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from xmppd.auth.throttle import FailureBuckets, address_key
-from xmppd.core import ns
-from xmppd.core.account import Account
+from xmppd.core import ns, replies
+from xmppd.core.account import REMOVED, Account
 from xmppd.core.context import Context
-from xmppd.core.errors import StanzaError
+from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq
 from xmppd.core.stanza import escape_text
@@ -149,12 +149,20 @@ class Register(Module):
         assert payload is not None
         fields = _fields(payload)
         if "remove" in fields:
-            if len(fields) > 1:
+            if sum(1 for _ in payload.elements()) > 1:
                 raise StanzaError("bad-request", "<remove/> stands alone")
-            await self.context.accounts.remove(account.jid, request.session)
+            await self._remove(account, request)
         else:
             await self._change_password(account, fields)
         return None
+
+    async def _remove(self, account: Account, request: IqRequest) -> None:
+        """The answer and the end come in one: what the client has sent behind its request is not taken."""
+        session = request.session
+        assert session is not None
+        await self.context.accounts.remove(account.jid, session)
+        session.send(replies.result(request.stanza))
+        session.close(StreamError("not-authorized", REMOVED))
 
     async def _change_password(self, account: Account, fields: dict[str, str]) -> None:
         if not fields.get("username") or not fields.get("password"):

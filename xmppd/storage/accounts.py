@@ -145,9 +145,7 @@ def remove(cursor: Cursor, account: int) -> None:
 
     A large archive is better erased in steps before (`archive.erase_some`), so that others do not wait.
     """
-    archive.erase(cursor, account)
-    for table in OWNED:
-        cursor.execute(f"DELETE FROM {table} WHERE account = ?", (account,))
+    _erase(cursor, account)
     cursor.execute(
         "UPDATE account SET state = 'removed', cursor = 0, confirmed = ? WHERE id = ?", (b"", account)
     )
@@ -155,5 +153,16 @@ def remove(cursor: Cursor, account: int) -> None:
 
 def release(cursor: Cursor, domain: str, name: str) -> bool:
     """Let the name of a removed account be given out again; False if no account of this name was removed."""
-    cursor.execute("DELETE FROM account WHERE domain = ? AND name = ? AND state = 'removed'", (domain, name))
-    return cursor.rowcount > 0
+    found = find(cursor, domain, name)
+    if found is None or found.state is not AccountState.REMOVED:
+        return False
+    # What was under way for it may have been written after it had gone.
+    _erase(cursor, found.id)
+    cursor.execute("DELETE FROM account WHERE id = ?", (found.id,))
+    return True
+
+
+def _erase(cursor: Cursor, account: int) -> None:
+    archive.erase(cursor, account)
+    for table in OWNED:
+        cursor.execute(f"DELETE FROM {table} WHERE account = ?", (account,))
