@@ -191,7 +191,10 @@ class AccountDirectory:
             )
         except store.AccountExistsError:
             raise StanzaError("conflict", f"The name {jid} is taken") from None
-        self._hosts[jid.domain].hooks.run(AccountCreated(self._add(row)))
+        account = self._add(row)
+        # A login that began before may have been checked with the keys of another account of this name.
+        account.password_set_at = self._clock.seconds()
+        self._hosts[jid.domain].hooks.run(AccountCreated(account))
 
     async def set_password(self, jid: JID, password: str) -> None:
         """Give an account another password.

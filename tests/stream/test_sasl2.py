@@ -268,6 +268,19 @@ class FailureTests(Sasl2Case):
             self.world.wait_for(accounts.set_password(JID.parse("alice@localhost"), "secret"))
             self.world.advance(1)
 
+    def test_account_that_was_made_anew_during_the_exchange(self) -> None:
+        """The password of the former account of that name is worth nothing, whenever the exchange began."""
+        client, scram = self.opened(), ScramClient("sha-1", "alice", "secret")
+        initial = base64.b64encode(scram.first()).decode()
+        answer = client.ask(authenticate("SCRAM-SHA-1", initial, bind()))
+        challenge = base64.b64decode(answer.partition(">")[2].partition("<")[0])
+        accounts, alice = self.world.server.accounts, JID.parse("alice@localhost")
+        for change in (accounts.remove(alice), accounts.release(alice), accounts.create(alice, "new")):
+            self.world.wait_for(change)
+        final = base64.b64encode(scram.final(challenge)).decode()
+        answer = self.fails(f"<response xmlns='{ns.SASL2}'>{final}</response>", client)
+        self.assertIn("<credentials-expired", answer)
+
 
 class EarlyDataTests(SynchronousTestCase):
     def test_no_early_data(self) -> None:
