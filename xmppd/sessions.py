@@ -98,6 +98,10 @@ class Keeper:
             return None
         return self._hosts.get(jid.text)
 
+    def hostname(self) -> str:
+        """The domain in whose name those are answered who asked for none that is served: the first one."""
+        return next(iter(self._hosts))
+
     def enter(self, domain: JID, local: str, *, guest: bool) -> Account | None:
         """The account behind an authenticated identity; None if it is gone meanwhile."""
         jid = JID.make(local, domain.text)

@@ -128,6 +128,7 @@ class DoorTests(unittest.TestCase):
         said = away.transport.value().decode()
         self.assertIn("<stream:error><policy-violation ", said)
         self.assertIn("(unauthenticated_per_address)", said)
+        self.assertIn(" from='localhost'>", said)
         self.assertTrue(away.transport.disconnecting)
         self.assertEqual(hits.of("unauthenticated_per_address"), before + 1)
         self.assertIsInstance(self.connect("192.0.2.2"), ClientStream)

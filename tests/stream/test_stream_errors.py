@@ -146,12 +146,12 @@ class HeaderTests(StreamCase):
                 self.assert_error(self.world.connect(), header, "unsupported-version")
 
     def test_host(self) -> None:
-        """4.9.3.6: a domain that is not served, or no domain"""
+        """4.9.3.6: a domain that is not served, or no domain; one that is answers (4.9.1.2)"""
         for domain in ("example.org", "alice@localhost", "localhost/x", "&lt;", "@", "x" * 1100):
             answer = self.assert_error(self.world.connect(), self.header(to=domain), "host-unknown")
             header = OUR_HEADER.match(answer)
             assert header is not None
-            self.assertNotIn(" from=", header[0])
+            self.assertIn(" from='localhost'", header[0])
 
     def test_no_host(self) -> None:
         """4.9.3.7"""
@@ -200,6 +200,7 @@ class XmlTests(StreamCase):
                 self.assertEqual(answer, "")
                 continue
             self.assertRegex(answer, OUR_HEADER)
+            self.assertIn(" from='localhost'>", answer)
             self.assertRegex(answer, "<(not-well-formed|invalid-namespace|restricted-xml) ", sent)
             self.assertTrue(client.closed, sent)
 

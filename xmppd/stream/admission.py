@@ -116,15 +116,16 @@ class TurnedAway(Protocol):
     """A connection that is not taken: it is told why, and closed without waiting for anything.
 
     :param problem: why.
+    :param domain: in whose name it is told.
     """
 
     transport: Any
 
-    def __init__(self, problem: StreamError) -> None:
-        self._problem = problem
+    def __init__(self, problem: StreamError, domain: str) -> None:
+        self._problem, self._domain = problem, domain
 
     def connectionMade(self) -> None:
         """Say it."""
-        header = wire.header(secrets.token_hex(8), None, None)
+        header = wire.header(secrets.token_hex(8), self._domain)
         self.transport.write(header + wire.stream_error(self._problem) + b"</stream:stream>")
         self.transport.loseConnection()

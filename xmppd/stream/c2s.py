@@ -339,8 +339,11 @@ class ClientStream(Protocol):
             wire.check_claim(claimed, self.account.jid)
 
     def _send_header(self, served: Served | None, claimed: str | None) -> None:
-        self.write(wire.header(self.id, served.jid.text if served else None, claimed))
+        self.write(wire.header(self.id, self._domain(served), claimed))
         self._header_sent = True
+
+    def _domain(self, served: Served | None) -> str:
+        return self.services.keeper.hostname() if served is None else served.jid.text
 
     def offered(self) -> bytes:
         """What can be negotiated now."""
@@ -427,7 +430,7 @@ class ClientStream(Protocol):
                 _log.info("{stream}: closed: {problem}", stream=self, problem=problem)
         goodbye = b""
         if not self._header_sent:
-            goodbye = wire.header(self.id, self.served.jid.text if self.served else None, None)
+            goodbye = wire.header(self.id, self._domain(self.served))
         self.transport.write(goodbye + wire.stream_error(problem) + b"</stream:stream>")
 
     def _close_now(self) -> None:

@@ -58,4 +58,4 @@ class StreamFactory(Factory):
         hits.told(problem.text)
         if self._services.lines.allows(host):
             _log.info("{host} turned away: {problem}", host=host, problem=problem)
-        return None if self._direct else TurnedAway(problem)
+        return None if self._direct else TurnedAway(problem, self._services.keeper.hostname())

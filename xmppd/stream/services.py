@@ -83,6 +83,9 @@ class SessionKeeper(Protocol):
     def served(self, domain: str) -> Served | None:
         """The domain of that name, if it is served here."""
 
+    def hostname(self) -> str:
+        """The domain in whose name those are answered who asked for none that is served."""
+
     def enter(self, domain: JID, local: str, *, guest: bool) -> Account | None:
         """The account behind an authenticated identity; None if it is gone meanwhile."""
 

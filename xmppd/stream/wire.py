@@ -18,17 +18,16 @@ PROCEED: Final = f"<proceed xmlns='{ns.TLS}'/>".encode()
 LONGEST_LANG: Final = 35
 
 
-def header(stream_id: str, domain: str | None, to: str | None) -> bytes:
+def header(stream_id: str, domain: str, to: str | None = None) -> bytes:
     """Our stream header (RFC 6120, section 4.7).
 
+    :param domain: one that is served here, also where the peer named none (section 4.9.1.2).
     :param to: who the peer says it is; left out if that is no JID.
     """
     text = (
         f"<?xml version='1.0'?><stream:stream xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAMS}'"
-        f" id='{stream_id}' version='1.0' xml:lang='en'"
+        f" id='{stream_id}' version='1.0' xml:lang='en' from='{escape_attribute(domain)}'"
     )
-    if domain is not None:
-        text += f" from='{escape_attribute(domain)}'"
     if to:
         with suppress(InvalidJID):
             text += f" to='{JID.parse(to).bare.xml}'"
