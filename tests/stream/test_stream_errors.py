@@ -181,6 +181,14 @@ class HeaderTests(StreamCase):
         client.send(self.header(**{"from": "alice@localhost/any"}))
         self.assertIn("<bind ", client.take())
 
+    def test_from_another_domain(self) -> None:
+        """XEP-0388, 2.1; what is no JID says nothing"""
+        for claimed in ("alice@example.org", "example.org", "alice@localhost.example.org/x"):
+            answer = self.assert_error(self.world.connect(), self.header(**{"from": claimed}), "invalid-from")
+            self.assertNotIn("<stream:features>", answer)
+        for claimed in ("", "@@", "alice@LOCALHOST.", "localhost"):
+            self.assertIn("<stream:features>", self.opened_with(self.header(**{"from": claimed})), claimed)
+
     def test_second_header(self) -> None:
         """A stream begins once"""
         for stage in self.stages:

@@ -312,7 +312,7 @@ class ClientStream(Protocol):
         served = self.services.keeper.served(domain) if domain else None
         lang = header.attrs.get("xml:lang")
         self.lang = lang if lang and len(lang) <= wire.LONGEST_LANG else None
-        self.claimed = header.attrs.get("from")
+        self.claimed = header.attrs.get("from") or None
         self._send_header(served, self.claimed)
         self._check_header(header, domain, served)
         self.served = served
@@ -334,9 +334,11 @@ class ClientStream(Protocol):
             raise StreamError("improper-addressing", "The stream header needs a 'to'")
         if served is None or (self.served is not None and served is not self.served):
             raise StreamError("host-unknown", "That domain is not served here")
-        claimed = header.attrs.get("from")
-        if claimed and self.account is not None and not self.account.is_guest:
-            wire.check_claim(claimed, self.account.jid)
+        if self.claimed is not None:
+            account = self.account
+            wire.check_claim(
+                self.claimed, served.jid, None if account is None or account.is_guest else account.jid
+            )
 
     def _send_header(self, served: Served | None, claimed: str | None) -> None:
         self.write(wire.header(self.id, self._domain(served), claimed))

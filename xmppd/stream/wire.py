@@ -45,15 +45,22 @@ def stream_error(problem: StreamError | None) -> bytes:
     return b"<stream:error>%b%b</stream:error>" % ((condition + text).encode(), problem.app or b"")
 
 
-def check_claim(claimed: str, account: JID) -> None:
-    """Whoever has authenticated must not call itself something else.
+def check_claim(claimed: str, domain: JID, account: JID | None) -> None:
+    """Check who a peer says it is: nobody else than it has authenticated as (RFC 6120, section 4.9.3.9).
 
+    Before that it is of the domain that it asks for (XEP-0388, section 2.1); what is no JID says nothing.
+
+    :param account: who has authenticated; None for a stranger or a guest.
     :raises StreamError: ``invalid-from``.
     """
-    with suppress(InvalidJID):
-        if JID.parse(claimed).bare == account:
-            return
-    raise StreamError("invalid-from", "You are logged in as somebody else")
+    try:
+        jid = JID.parse(claimed)
+    except InvalidJID:
+        jid = None
+    if account is not None and (jid is None or jid.bare != account):
+        raise StreamError("invalid-from", "You are logged in as somebody else")
+    if jid is not None and jid.domain != domain.text:
+        raise StreamError("invalid-from", "The domains in 'from' and 'to' differ")
 
 
 def describe_connection(address: str, tls: Any) -> dict[str, str]:
