@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.dialogues.case import ServerCase
+from tests.dialogues.case import ServerCase, attribute
 from xmppd.core import ns
 from xmppd.testing import Client, InProcessServer
 
@@ -16,6 +16,8 @@ OUR_HEADER = re.compile(
     rf"<\?xml version='1\.0'\?><stream:stream xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAMS}'"
     r" id='[0-9a-f]{16,}' version='1\.0' xml:lang='en'[^>]*>"
 )
+
+NO_TLS = f"<failure xmlns='{ns.TLS}'/><stream:error>"
 
 
 def auth(mechanism: str = "PLAIN", data: str = "") -> str:
@@ -158,13 +160,27 @@ class HeaderTests(StreamCase):
         for domain in (None, ""):
             self.assert_error(self.world.connect(), self.header(to=domain), "improper-addressing")
 
-    def test_another_host_after_the_login(self) -> None:
-        """CVE-2018-10847: the domain is fixed by the first header"""
+    def serve_two(self) -> None:
+        """Serve another domain, too, which has guests."""
         self.world.stop()
         config = self.world.config
-        domains = {**config.domains, "example.org": config.domains["localhost"]}
+        guests = replace(config.domains["localhost"], anonymous=True)
+        domains = {**config.domains, "example.org": guests}
         self.world = InProcessServer(config=replace(config, domains=domains))
         self.addCleanup(self.world.stop)
+
+    def test_another_host_behind_tls(self) -> None:
+        """5.4.3.3: what was said in plaintext does not count"""
+        self.serve_two()
+        client = self.world.connect(tls=False)
+        client.start_tls()
+        answer = client.open("example.org")
+        self.assertIn(" from='example.org'>", answer)
+        self.assertIn("<mechanism>ANONYMOUS</mechanism>", answer)
+
+    def test_another_host_after_the_login(self) -> None:
+        """CVE-2018-10847: the domain is fixed by the first header behind TLS"""
+        self.serve_two()
         client = self.world.connect()
         client.open()
         self.assertIn("<success ", client.ask(plain()))
@@ -366,10 +382,14 @@ class OrderTests(StreamCase):
         self.assertIs(client.stream.account, None)
 
     def test_starttls(self) -> None:
-        """5.4: a new stream begins inside"""
+        """5.4.3.3: a new stream with a new id begins inside"""
         client = self.world.connect(tls=False)
-        client.start_tls()
-        self.assertNotIn("<starttls", client.open())
+        before = client.open()
+        client.send(f"<starttls xmlns='{ns.TLS}'/>")
+        client.stream.handshakeCompleted()
+        answer = client.open()
+        self.assertNotIn("<starttls", answer)
+        self.assertNotEqual(attribute(answer, "id"), attribute(before, "id"))
         self.assertIn("<success ", client.ask(plain()))
 
     def test_pipelined_behind_starttls(self) -> None:
@@ -379,7 +399,7 @@ class OrderTests(StreamCase):
             client = self.world.connect(tls=False)
             client.open()
             answer = self.assert_error(client, starttls + rest, "policy-violation")
-            self.assertNotIn("<proceed", answer)
+            self.assertTrue(answer.startswith(NO_TLS))
             self.assertFalse(client.transport.tls)
 
     def test_white_space_behind_starttls(self) -> None:
@@ -390,8 +410,10 @@ class OrderTests(StreamCase):
         self.assertTrue(client.transport.tls)
 
     def test_starttls_twice(self) -> None:
+        """5.4.2.2: what is not offered fails"""
         for stage in self.stages:
-            self.assert_error(stage(), f"<starttls xmlns='{ns.TLS}'/>", "policy-violation")
+            answer = self.assert_error(stage(), f"<starttls xmlns='{ns.TLS}'/>", "policy-violation")
+            self.assertTrue(answer.startswith(NO_TLS))
 
     def test_authentication_twice(self) -> None:
         """6.4: whoever has logged in cannot become somebody else"""

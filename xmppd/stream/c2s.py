@@ -63,7 +63,7 @@ class ClientStream(Protocol):
     :param features: what is negotiated, in the order in which it is offered.
     :param direct: whether the connection begins with TLS (XEP-0368).
 
-    :ivar served: the domain, fixed by the first header.
+    :ivar served: the domain, fixed by the first header behind TLS.
     :ivar claimed: who the client said it is in its last header, if it did.
     :ivar account: who authenticated; set once, by SASL.
     :ivar session: the bound session, once there is one.
@@ -130,12 +130,18 @@ class ClientStream(Protocol):
         self.deadline.expect_within(self.services.timeouts.negotiation, "negotiation_timeout")
 
     def start_tls(self) -> None:
-        """Begin TLS; nothing that came in plaintext may be left."""
+        """Begin TLS; nothing that came in plaintext may be left, or counts any more (section 5.4.3.3).
+
+        :raises StreamError: ``policy-violation``.
+        """
+        if self.state is not State.PLAIN:
+            raise StreamError("policy-violation", "TLS is there already")
         if self._inbox.reader.leftover():
             raise StreamError("policy-violation", "Nothing may follow <starttls/> before TLS")
         self.write(wire.PROCEED)
         self._inbox.reader = StreamReader(self.services.strangers)
-        self._header_sent = False
+        self.served = self.claimed = self.lang = None
+        self._begin_anew()
         self._expect_handshake()
         self.transport.startTLS(self.services.tls)
 
@@ -332,8 +338,10 @@ class ClientStream(Protocol):
             raise StreamError("unsupported-version", "The stream must have version 1.0")
         if not domain:
             raise StreamError("improper-addressing", "The stream header needs a 'to'")
-        if served is None or (self.served is not None and served is not self.served):
+        if served is None:
             raise StreamError("host-unknown", "That domain is not served here")
+        if self.served not in (None, served):
+            raise StreamError("host-unknown", "The domain of a stream cannot change")
         if self.claimed is not None:
             account = self.account
             wire.check_claim(
@@ -374,9 +382,12 @@ class ClientStream(Protocol):
 
     def restart(self) -> None:
         """The next byte begins a new stream."""
+        self._begin_anew()
+        self._inbox.reader.restart()
+
+    def _begin_anew(self) -> None:
         self.id = secrets.token_hex(8)
         self._header_sent = False
-        self._inbox.reader.restart()
 
     def bound(self, session: ClientSession) -> None:
         """From now on this stream is that session's."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from xmppd.core import ns
 from xmppd.core.errors import StreamError
 from xmppd.core.module import Xep
@@ -16,10 +18,16 @@ def _offer(_: ClientStream) -> bytes:
     return f"<starttls xmlns='{ns.TLS}'><required/></starttls>".encode()
 
 
+_FAILURE: Final = f"<failure xmlns='{ns.TLS}'/>".encode()
+
+
 def _start(stream: ClientStream, _: Nonza) -> None:
-    if stream.state is not State.PLAIN or stream.served is None:
-        raise StreamError("policy-violation", "TLS is there already")
-    stream.start_tls()
+    try:
+        stream.start_tls()
+    except StreamError:
+        # What it is, and then why (section 5.4.2.2).
+        stream.write(_FAILURE)
+        raise
 
 
 STARTTLS = Feature(
