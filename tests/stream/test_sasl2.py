@@ -244,6 +244,7 @@ class FailureTests(Sasl2Case):
             ENABLE,
             f"<response xmlns='{ns.SASL}'>{plain('alice')}</response>",
             f"<auth xmlns='{ns.SASL}' mechanism='PLAIN'>{plain('alice')}</auth>",
+            authenticate("PLAIN", plain("alice")),
         )
         for other in others:
             client = self.opened()

@@ -14,6 +14,7 @@ from xmppd.auth import mechanisms
 from xmppd.auth.sasl import Exchange, SaslFailure, Success, decode_base64
 from xmppd.core import ns
 from xmppd.core.account import Account
+from xmppd.core.errors import StreamError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.module import Xep
 from xmppd.core.stanza import escape_text
@@ -44,6 +45,10 @@ def _offer(stream: ClientStream) -> bytes:
 
 
 def _authenticate(stream: ClientStream, nonza: Nonza) -> Awaitable[None]:
+    if stream.login is not None:
+        # While one exchange is under way nothing but its answers may come (section 2.4).
+        raise StreamError("policy-violation", "One login at a time")
+
     def start() -> tuple[Exchange, bytes | None, Request]:
         request = Request.read(nonza.element())
         exchange = _start(stream, request)
