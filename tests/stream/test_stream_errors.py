@@ -292,13 +292,31 @@ class XmlTests(StreamCase):
             for sent in ("<foo/>", "<message xmlns='test:x'/>", f"<features xmlns='{ns.STREAMS}'/>"):
                 self.assert_error(stage(), sent, "unsupported-stanza-type")
 
+    def test_long_names(self) -> None:
+        """What is told of them, and logged, is short"""
+        lines = self.watch_log()
+        answer = self.assert_error(self.bound(), f"<{'x' * 100_000}/>", "unsupported-stanza-type")
+        self.assertLess(len(answer), 500)
+        self.assertLess(max(map(len, lines())), 500)
+
     def test_error_of_the_client(self) -> None:
-        """A client that reports an error has ended the stream"""
-        client = self.bound()
-        client.send(
-            f"<stream:error><not-well-formed xmlns='{ns.STREAM_ERRORS}'/></stream:error></stream:stream>"
-        )
-        self.assertTrue(client.closed)
+        """4.9.1.1: a client that reports an error has ended the stream; an error is not answered with one"""
+        lines = self.watch_log()
+        error = f"<stream:error><not-well-formed xmlns='{ns.STREAM_ERRORS}'/></stream:error>"
+        for stage in (self.in_a_login, *self.stages):
+            for sent in (error, error + "</stream:stream>", "<stream:error/>"):
+                client = stage()
+                client.take()
+                client.send(sent)
+                self.assertEqual(client.take(), "</stream:stream>")
+                self.assert_deaf(client)
+        self.assertIn("<stranger from 192.168.1.1>: the client ends it: not-well-formed", lines())
+        self.assertEqual(self.account("alice").sessions, [])
+
+    def in_a_login(self) -> Client:
+        client = self.opened()
+        client.ask(auth())
+        return client
 
 
 class SizeTests(StreamCase):

@@ -43,6 +43,8 @@ _log = Logger()
 
 #: Bytes that are written to a client that has bound no resource; it may not read them.
 MOST_BEFORE_BINDING: Final = 64 << 10
+#: Characters of the name of an unknown element that are told, and logged.
+LONGEST_NAME: Final = 64
 
 
 class State(Enum):
@@ -246,11 +248,12 @@ class ClientStream(Protocol):
         if isinstance(failure.value, StreamError):
             self.end(failure.value)
             return
-        if self._may_log():
+        if self.may_log():
             _log.failure("{stream}: a handler failed", failure, stream=self)
         self.end(StreamError("internal-server-error"))
 
-    def _may_log(self) -> bool:
+    def may_log(self) -> bool:
+        """Whether a line about this client may still be logged; strangers must not flood the log."""
         return self.services.lines.allows(self.account.jid.text if self.account else self.address)
 
     # -- what came
@@ -302,13 +305,14 @@ class ClientStream(Protocol):
         raise StreamError("not-authorized", "Log in and bind a resource first")
 
     def _nonza(self, nonza: Nonza) -> Awaitable[None] | None:
-        if self.login is not None and nonza.namespace != self.login.profile.namespace:
+        if self.login is not None and nonza.namespace not in (self.login.profile.namespace, ns.STREAMS):
             raise StreamError("policy-violation", "Log in first, without anything between")
         for feature in self.features:
             handler = feature.nonzas.get((nonza.namespace, nonza.name))
             if handler is not None:
                 return handler(self, nonza)
-        raise StreamError("unsupported-stanza-type", f"Nobody knows what <{nonza.name}/> is here")
+        name = nonza.name[:LONGEST_NAME]
+        raise StreamError("unsupported-stanza-type", f"Nobody knows what <{name}/> is here")
 
     # -- headers
 
@@ -439,7 +443,7 @@ class ClientStream(Protocol):
     def _say_goodbye(self, problem: StreamError | None) -> None:
         if problem is not None:
             hits.told(problem.text)
-            if self._may_log():
+            if self.may_log():
                 _log.info("{stream}: closed: {problem}", stream=self, problem=problem)
         goodbye = b""
         if not self._header_sent:

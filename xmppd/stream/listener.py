@@ -14,6 +14,7 @@ from xmppd.stream.c2s import ClientStream
 from xmppd.stream.features import Feature
 from xmppd.stream.features.bind import BIND, INFORMATION
 from xmppd.stream.features.csi import CSI
+from xmppd.stream.features.goodbye import GOODBYE
 from xmppd.stream.features.registration import REGISTRATION
 from xmppd.stream.features.sasl import SASL
 from xmppd.stream.features.sasl2 import SASL2
@@ -35,6 +36,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     INFORMATION,
     SM,
     CSI,
+    GOODBYE,
 )
 
 
