@@ -12,6 +12,7 @@ from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 
+from tests.stream.sasl2 import authenticate, bind, plain
 from xmppd.core.context import Ticket
 from xmppd.core.counters import hits
 from xmppd.core.stanza import Stanza
@@ -188,6 +189,46 @@ class Deadlines(World):
         self.assertFalse(client.closed)
         self.world.advance(101)
         self.assertIn("(registration_timeout)", self.goodbye_of(client))
+
+
+class Advertisement(World):
+    """XEP-0478, section 3.1: what is taken now, in the features of each stage."""
+
+    settings = (
+        "limits.unauthenticated_stanza_bytes=4096",
+        "limits.stanza_bytes=65536",
+        "limits.idle_timeout=100",
+    )
+    before = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>4096</max-bytes></limits>"
+    afterwards = (
+        "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>65536</max-bytes>"
+        "<idle-seconds>100</idle-seconds></limits>"
+    )
+
+    def test_without_tls(self) -> None:
+        """Nothing stands beside STARTTLS, which is required (RFC 6120, section 5.3.1)."""
+        self.assertNotIn("<limits", self.world.connect(tls=False).open())
+
+    def test_with_a_new_stream(self) -> None:
+        self.assertIn(self.before, self.world.connect().open())
+        client = self.world.connect()
+        client.authenticate("alice@localhost", "secret")
+        self.assertIn(self.afterwards, client.stream.offered().decode())
+
+    def test_without_a_new_stream(self) -> None:
+        for inline in ("", bind()):
+            client = self.world.connect()
+            client.open()
+            self.assertIn(self.afterwards, client.ask(authenticate("PLAIN", plain("alice"), inline)))
+
+    def test_is_kept(self) -> None:
+        client = self.world.connect()
+        client.open()
+        fits = "<iq type='get' id='1'><query xmlns='jabber:iq:register'>{}</query></iq>"
+        client.ask(fits.format("x" * (4096 - len(fits) + 2)))
+        self.assertFalse(client.closed)
+        client.ask(fits.format("x" * (4096 - len(fits) + 3)))
+        self.assertTrue(client.closed)
 
 
 class BeforeBinding(World):

@@ -12,7 +12,7 @@ from xmppd.core.counters import hits
 from xmppd.stream.admission import TurnedAway
 from xmppd.stream.c2s import ClientStream
 from xmppd.stream.features import Feature
-from xmppd.stream.features.bind import BIND, INFORMATION
+from xmppd.stream.features.bind import BIND, INFORMATION, LIMITS
 from xmppd.stream.features.csi import CSI
 from xmppd.stream.features.goodbye import GOODBYE
 from xmppd.stream.features.registration import REGISTRATION
@@ -33,6 +33,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     SASL,
     REGISTRATION,
     BIND,
+    LIMITS,
     INFORMATION,
     SM,
     CSI,

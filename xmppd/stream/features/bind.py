@@ -16,22 +16,28 @@ from xmppd.stream.features import Feature
 from xmppd.stream.session import ClientSession
 from xmppd.xml import tree
 
-__all__ = ["BIND", "INFORMATION", "bind"]
+__all__ = ["BIND", "INFORMATION", "LIMITS", "bind"]
 
 
 def _offer(_: ClientStream) -> bytes:
     return f"<bind xmlns='{ns.BIND}'/><session xmlns='{ns.SESSION}'><optional/></session>".encode()
 
 
-def _tell(stream: ClientStream) -> bytes:
-    """What is no step of the negotiation: limits, and what modules have to say."""
-    assert stream.served is not None
-    limit = stream.services.pool.limits.stanza_bytes
+def _tell_limits(stream: ClientStream) -> bytes:
+    """What is taken now, and when a silent client is asked whether it is still there."""
+    services, idle = stream.services, ""
+    limits = services.strangers
+    if stream.account is not None:
+        limits, idle = services.pool.limits, f"<idle-seconds>{int(services.timeouts.idle)}</idle-seconds>"
     return (
-        f"<limits xmlns='{ns.STREAM_LIMITS}'><max-bytes>{limit}</max-bytes>"
-        f"<idle-seconds>{int(stream.services.timeouts.idle + stream.services.timeouts.answer)}</idle-seconds>"
-        "</limits>"
-    ).encode() + stream.served.offered()
+        f"<limits xmlns='{ns.STREAM_LIMITS}'><max-bytes>{limits.stanza_bytes}</max-bytes>{idle}</limits>"
+    ).encode()
+
+
+def _tell(stream: ClientStream) -> bytes:
+    """What modules have to say, which is no step of the negotiation."""
+    assert stream.served is not None
+    return stream.served.offered()
 
 
 def _wants(stanza: Stanza) -> bool:
@@ -78,8 +84,10 @@ def _take(stream: ClientStream, stanza: Stanza) -> None:
 
 BIND = Feature(frozenset((State.AUTHENTICATED,)), _offer, {}, _wants, _take)
 
-INFORMATION = Feature(
-    frozenset((State.AUTHENTICATED, State.BOUND)),
-    _tell,
+LIMITS = Feature(
+    frozenset((State.SECURE, State.AUTHENTICATED, State.BOUND)),
+    _tell_limits,
     xeps=(Xep("0478", "0.2.0", "Stream Limits Advertisement"),),
 )
+
+INFORMATION = Feature(frozenset((State.AUTHENTICATED, State.BOUND)), _tell)
