@@ -49,7 +49,7 @@ async def _answer(stream: ClientStream, stanza: Stanza) -> None:
 async def _register(stream: ClientStream, stanza: Stanza) -> Stanza:
     served = stream.served
     if served is None or served.registrar is None:
-        raise StanzaError("not-allowed", "This server gives no accounts to strangers")
+        raise StanzaError("service-unavailable", "This server gives no accounts to strangers")
     if not stanza.id or len(stanza.children) != 1:
         raise StanzaError("bad-request", "An iq needs an id and exactly one child")
     stream.deadline.allow(stream.services.timeouts.registration, "registration_timeout")
