@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.dialogues.case import ServerCase, split
+from tests.dialogues.case import ServerCase, attribute, split
 from xmppd.core import ns
 from xmppd.core.events import SessionEnded
 from xmppd.core.hooks import Stage
@@ -214,6 +214,28 @@ class GuestTests(ServerCase):
         self.assertEqual(self.accounts(), {"alice", "bob"})
         guest.cut()
         self.assertEqual(self.accounts(), {"alice", "bob"})
+
+    def test_what_a_guest_agreed_on_ends_with_it(self) -> None:
+        """XEP-0175, 3: subscriptions to and from others, and what was asked for"""
+        bob, alice = self.login("bob/desk"), self.login("alice/home")
+        for way_out in (Client.close, Client.cut):
+            guest = self.guest()
+            name = guest.jid.partition("/")[0]
+            self.tell(guest, "<presence/>", "<presence to='bob@localhost' type='subscribe'/>")
+            for kind in ("subscribed", "subscribe"):
+                self.tell(bob, f"<presence to='{name}' type='{kind}'/>")
+            self.tell(guest, "<presence to='bob@localhost' type='subscribed'/>")
+            self.tell(guest, "<presence to='alice@localhost' type='subscribe'/>")
+            bob.take()
+            way_out(guest)
+            self.world.settle()
+            got = [attribute(xml, "type") for xml in split(bob.take()) if xml.startswith("<presence")]
+            self.assertEqual(got, ["unavailable", "unsubscribe", "unsubscribed"])
+            roster = f"<iq type='get' id='1'><query xmlns='{ns.ROSTER}'/></iq>"
+            self.assertIn(f"jid='{name}' subscription='none'/>", bob.ask(roster))
+            alice.take()
+            self.tell(alice, "<presence type='unavailable'/>", "<presence/>")
+            self.assertNotIn("type='subscribe'", alice.take())
 
     def test_no_resumption(self) -> None:
         """Nobody could prove to be the same guest"""

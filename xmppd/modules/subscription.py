@@ -11,7 +11,14 @@ from xmppd.core import ns
 from xmppd.core.account import Account
 from xmppd.core.context import Context, Router, Ticket
 from xmppd.core.errors import StanzaError
-from xmppd.core.events import AccountRemoving, PresenceArriving, PresenceSending, SessionAvailable
+from xmppd.core.events import (
+    AccountRemoving,
+    PresenceArriving,
+    PresenceSending,
+    SessionAvailable,
+    SessionEnded,
+)
+from xmppd.core.hooks import Stage
 from xmppd.core.jid import JID
 from xmppd.core.kinds import Between, Bytes, Count
 from xmppd.core.module import Module, on
@@ -41,7 +48,7 @@ class SubscriptionOptions:
     """Largest subscription request that is kept whole; of a larger one only the address is kept."""
 
 
-def leave(router: Router, account: Account, contact: JID, state: int, ticket: Ticket) -> None:
+def leave(router: Router, account: Account, contact: JID, state: int, ticket: Ticket | None) -> None:
     """End the subscriptions to and from a contact that is no longer in the roster (section 2.5.2)."""
     if state & (TO | PENDING_OUT):
         router.arrive(_presence("unsubscribe", account.jid, contact), ticket)
@@ -193,7 +200,14 @@ class Subscription(Module):
         ticket = event.ticket
         self._keeper.use(event.account, lambda roster: self._leave_all(roster, ticket), None, ticket)
 
-    def _leave_all(self, roster: Roster, ticket: Ticket) -> None:
+    @on(SessionEnded, Stage.COPY)
+    def ended(self, event: SessionEnded) -> None:
+        """What a guest has agreed on ends with its last session, after its presence (XEP-0175, 3)."""
+        account = event.session.account
+        if account.is_guest and not account.sessions:
+            self._keeper.use(account, lambda roster: self._leave_all(roster, None))
+
+    def _leave_all(self, roster: Roster, ticket: Ticket | None) -> None:
         items = tuple(roster.items.values())
         roster.items.clear()
         roster.requests.clear()
