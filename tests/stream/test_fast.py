@@ -280,6 +280,7 @@ class StoreTests(FastCase):
                 answer = self.fails(request, self.opened())
             self.assertIn("<temporary-auth-failure", answer)
             self.assertNotIn("disk", answer)
+            self.assertEqual(len(self.flushLoggedErrors(FaultError)), 1)
         self.assertEqual(self.account("alice").sessions, [])
 
 

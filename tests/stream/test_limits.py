@@ -367,6 +367,41 @@ class Log(World):
         self.assertEqual(len(self.lines()), 11)
         self.assertIn("190 more lines about ", self.lines()[-1])
 
+    def fail(self, name: str, mechanism: str = "PLAIN") -> None:
+        client = self.world.connect()
+        client.open()
+        secret = base64.b64encode(f"\0{name}\0hunter2".encode()).decode()
+        client.send(f"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='{mechanism}'>{secret}</auth>")
+        self.world.advance(1)
+
+    def test_failed_logins(self) -> None:
+        """With the account where there is one: what somebody typed in its place may be a password."""
+        for name in ("Alice", "letmein", "a b"):
+            self.fail(name)
+        self.fail("x", "EXTERNAL")
+        who = "<stranger from 192.168.1.1>: login"
+        self.assertEqual(
+            self.lines(),
+            [
+                f"{who} as alice@localhost failed: not-authorized",
+                f"{who} failed: not-authorized",
+                f"{who} failed: not-authorized",
+                f"{who} failed: invalid-mechanism: It was not offered",
+            ],
+        )
+        self.assertNotIn("hunter2", repr(self.events))
+        for _ in range(20):
+            self.fail("alice")
+        self.assertEqual(len(self.lines()), 10)
+
+    def test_login_that_could_not_be_checked(self) -> None:
+        """The client learns that it shall try again, the operator why."""
+        accounts = self.world.server.hosts["localhost"].directory.accounts
+        self.patch(type(accounts), "credential", lambda *_: 1 / 0)
+        self.fail("alice")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.lines(), ["<stranger from 192.168.1.1>: a login could not be checked"])
+
     def test_a_fault_of_the_program_ends_one_stream(self) -> None:
         alice, bob = self.login(), self.login("bob@localhost/b")
         self.patch(self.world.server.keeper, "receive", lambda *_: 1 / 0)

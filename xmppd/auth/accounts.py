@@ -84,7 +84,7 @@ class Directory:
         with temporary_failures():
             enabled = await self.accounts.is_enabled(local)
         if not enabled:
-            raise SaslFailure("account-disabled")
+            raise SaslFailure("account-disabled", "The operator has disabled this account")
 
 
 @contextmanager

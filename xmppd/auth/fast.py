@@ -150,7 +150,7 @@ class TokenExchange:
         if token is None:
             raise SaslFailure("not-authorized")
         if token.expires <= self._now:
-            raise SaslFailure("credentials-expired")
+            raise SaslFailure("credentials-expired", "The token has expired; use the password")
         await self._directory.require_enabled(self.local)
         self.token = token
         return Success(self._signature(token.key, b"Responder"), self.local)

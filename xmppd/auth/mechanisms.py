@@ -90,7 +90,9 @@ def start(
     mechanism = MECHANISMS.get(name)
     if mechanism is None or name not in offer.mechanisms:
         needs_tls = mechanism is not None and mechanism.needs_tls and not offer.tls
-        raise SaslFailure("encryption-required" if needs_tls else "invalid-mechanism")
+        if needs_tls:
+            raise SaslFailure("encryption-required", "Use TLS first")
+        raise SaslFailure("invalid-mechanism", "It was not offered")
     if mechanism.hash_name is not None:
         return _start_scram(mechanism.hash_name, mechanism.needs_binding, offer, directory, admit)
     return PlainExchange(directory, admit) if name == "PLAIN" else AnonymousExchange()

@@ -137,7 +137,7 @@ def prepare_identity(authcid: str, authzid: str, domain: str) -> str:
     except InvalidJID as error:
         raise SaslFailure("not-authorized") from error
     if authzid and not _is_bare_jid_of(authzid, local, domain):
-        raise SaslFailure("invalid-authzid")
+        raise SaslFailure("invalid-authzid", "Nobody can act for somebody else here")
     return local
 
 

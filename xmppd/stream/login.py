@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from xmppd.auth import mechanisms
 from xmppd.auth.anonymous import AnonymousExchange
@@ -33,6 +35,8 @@ __all__ = [
     "respond",
     "the_offer",
 ]
+
+_log = Logger()
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,7 @@ async def _fail(stream: ClientStream, profile: Profile, problem: SaslFailure) ->
     local = stream.login.exchange.local if stream.login is not None else ""
     stream.login = None
     stream.failures += 1
+    _log_failure(stream, local, problem)
     if problem.is_wrong_password and stream.served is not None:
         stream.services.throttle.failed(stream.address, f"{local}@{stream.served.jid.text}")
     if problem.condition != "aborted":
@@ -198,3 +203,17 @@ async def _fail(stream: ClientStream, profile: Profile, problem: SaslFailure) ->
     stream.write(profile.failure(problem))
     if stream.failures >= stream.services.failures_per_stream:
         raise StreamError("policy-violation", "Too many failed logins (auth_failures_per_stream)")
+
+
+def _log_failure(stream: ClientStream, local: str, problem: SaslFailure) -> None:
+    """Tell the operator; but no name that no account has: it may be a password in the wrong place."""
+    if problem.condition == "aborted" or not stream.may_log():
+        return
+    if problem.condition == "temporary-auth-failure" and problem.__cause__ is not None:
+        _log.failure("{stream}: a login could not be checked", Failure(problem.__cause__), stream=stream)
+        return
+    account = None
+    if local and stream.served is not None:
+        account = stream.services.keeper.enter(stream.served.jid, local, guest=False)
+    who = "" if account is None else f" as {account.jid}"
+    _log.info("{stream}: login{who} failed: {problem}", stream=stream, who=who, problem=problem)

@@ -35,7 +35,7 @@ def start(stream: ClientStream, request: Request) -> Exchange:
     served, mechanism = stream.served, request.mechanism
     bindings = available_bindings(stream)
     if served is None or served.tokens is None or mechanism not in usable(bindings):
-        raise SaslFailure("invalid-mechanism")
+        raise SaslFailure("invalid-mechanism", "It was not offered")
     if request.child(ns.FAST, "fast") is None or not request.client:
         raise SaslFailure("malformed-request", "A token needs <fast/> and the id of a <user-agent/>")
     return TokenExchange(
