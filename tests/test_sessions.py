@@ -76,9 +76,17 @@ class BindingTests(ServerCase):
         self.assertEqual(self.bodies(new), ["one"])
 
     def test_account_that_is_gone_meanwhile(self) -> None:
-        client = self.authenticated()
-        self.world.wait_for(self.world.server.accounts.set_enabled(JID.parse("alice@localhost"), False))
-        self.assertIn("<not-allowed ", client.ask(BIND.format("")))
+        """Disabled, removed, or another one of that name by now"""
+        accounts, alice = self.world.server.accounts, JID.parse("alice@localhost")
+        clients = [self.authenticated() for _ in range(3)]
+        self.world.wait_for(accounts.set_enabled(alice, False))
+        self.assertIn("<not-allowed ", clients[0].ask(BIND.format("")))
+        self.assertEqual(self.account("alice").sessions, [])
+        self.world.wait_for(accounts.remove(alice))
+        self.assertIn("<not-allowed ", clients[1].ask(BIND.format("")))
+        self.world.wait_for(accounts.release(alice))
+        self.world.wait_for(accounts.create(alice, "other"))
+        self.assertIn("<not-allowed ", clients[2].ask(BIND.format("")))
         self.assertEqual(self.account("alice").sessions, [])
 
 

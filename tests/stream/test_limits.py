@@ -12,7 +12,7 @@ from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from tests.stream.sasl2 import authenticate, bind, plain
+from tests.stream.sasl2 import NONE, authenticate, bind, plain, proof
 from xmppd.core.context import Ticket
 from xmppd.core.counters import hits
 from xmppd.core.stanza import Stanza
@@ -345,6 +345,45 @@ class Guessing(World):
         self.assertIn("(auth_failures_per_address)", self.attempt("bob"))
         after = hits.of("auth_failures_per_account"), hits.of("auth_failures_per_address")
         self.assertEqual(after, (before[0] + 1, before[1] + 1))
+
+    def test_all_ways_to_log_in_count_together(self) -> None:
+        """SASL, SASL2 and tokens: whoever has guessed too often one way is held back the others, too."""
+        guesses = (
+            f"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{plain('alice', 'x')}</auth>",
+            authenticate("PLAIN", plain("alice", "x")),
+            authenticate(NONE, proof("alice", "x"), "<fast xmlns='urn:xmpp:fast:0'/>"),
+        )
+        for guess in guesses:
+            self.begin()
+            for _ in range(2):
+                self.assertIn("<not-authorized", self.say(guess))
+            for other in guesses:
+                self.assertIn("(auth_failures_per_account)", self.say(other))
+
+    def begin(self) -> None:
+        self.world.stop()
+        self.world = InProcessServer(*self.settings)
+        self.addCleanup(self.world.stop)
+        self.world.add_user("alice@localhost")
+
+    def say(self, text: str, address: str = "192.0.2.1") -> str:
+        client = self.world.connect()
+        client.stream.address = address
+        client.open()
+        client.send(text)
+        self.world.settle()
+        self.world.advance(1)
+        said = client.take()
+        client.cut()
+        return said
+
+    def test_strangers_do_not_lock_out_whoever_was_there_before(self) -> None:
+        login = authenticate("PLAIN", plain("alice"))
+        self.assertIn("<success ", self.say(login, "192.0.2.2"))
+        for _ in range(3):
+            self.say(authenticate("PLAIN", plain("alice", "x")))
+        self.assertIn("(auth_failures_per_account)", self.say(login))
+        self.assertIn("<success ", self.say(login, "192.0.2.2"))
 
 
 class Log(World):
