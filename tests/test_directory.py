@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -120,6 +121,22 @@ class RemovalTests(DirectoryCase):
         self.assertEqual((self.count("archive"), self.count("credential")), (6, 6))
         self.remove()
         self.assertEqual((self.count("archive"), self.count("credential")), (3, 3))
+
+    def test_files_keep_no_copy(self) -> None:
+        """What is erased is not left in the database's files either"""
+        self.start("modules.search.enabled=false")
+        self.world.add_user("alice@localhost")
+        self.accounts = self.world.server.accounts
+        alice = self.login("alice/home")
+        self.tell(alice, "<message to='alice@localhost/home'><body>never to be seen again</body></message>")
+        path = Path(self.world.config.server.database.removeprefix("sqlite:"))
+
+        def holds(text: bytes) -> bool:
+            return any(text in file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+        self.assertTrue(holds(b"never to be seen again"))
+        self.remove()
+        self.assertFalse(holds(b"never to be seen again"))
 
     def test_order_of_events(self) -> None:
         """Contacts are told while the account still exists; its rows are gone at the end"""

@@ -234,6 +234,7 @@ class AccountDirectory:
             pass
         await self.database.write("remove account", store.remove, account.id)
         hooks.run(AccountRemoved(account, account.jid))
+        await self.database.scrub()
 
     async def release(self, jid: JID) -> None:
         """Let the name of a removed account be given out again.
