@@ -26,6 +26,7 @@ from xmppd.stream.addressing import address, check_iq
 from xmppd.stream.deadline import Deadline
 from xmppd.stream.framing import Reins, TcpFramer
 from xmppd.stream.inbox import PACE, STORE, Inbox
+from xmppd.stream.opening import check_claim, check_namespaces, check_version
 from xmppd.stream.outbox import Outbox
 from xmppd.stream.services import Served, Services
 from xmppd.stream.session import ClientSession, detached
@@ -317,7 +318,7 @@ class ClientStream(Protocol):
     # -- headers
 
     def _open(self, header: Header) -> None:
-        self._check_namespaces(header)
+        check_namespaces(header)
         domain = header.attrs.get("to", "")
         served = self.services.keeper.served(domain) if domain else None
         lang = header.attrs.get("xml:lang")
@@ -328,18 +329,8 @@ class ClientStream(Protocol):
         self.served = served
         self.write(self.offered())
 
-    def _check_namespaces(self, header: Header) -> None:
-        if header.namespace != ns.STREAMS:
-            raise StreamError("invalid-namespace", f"A stream is in {ns.STREAMS}")
-        if header.name != "stream":
-            raise StreamError("bad-format", "A stream begins with <stream:stream>")
-        if header.content != ns.CLIENT:
-            raise StreamError("invalid-namespace", f"The content namespace here is {ns.CLIENT}")
-
     def _check_header(self, header: Header, domain: str, served: Served | None) -> None:
-        major = header.attrs.get("version", "0").partition(".")[0]
-        if not (major.isascii() and major.isdigit() and int(major[:9]) >= 1):
-            raise StreamError("unsupported-version", "The stream must have version 1.0")
+        check_version(header)
         if not domain:
             raise StreamError("improper-addressing", "The stream header needs a 'to'")
         if served is None:
@@ -348,7 +339,7 @@ class ClientStream(Protocol):
             raise StreamError("host-unknown", "The domain of a stream cannot change")
         if self.claimed is not None:
             account = self.account
-            wire.check_claim(
+            check_claim(
                 self.claimed, served.jid, None if account is None or account.is_guest else account.jid
             )
 

@@ -10,7 +10,7 @@ from xmppd.core.errors import StreamError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.stanza import escape_attribute, escape_text
 
-__all__ = ["LONGEST_LANG", "PROCEED", "check_claim", "describe_connection", "header", "stream_error"]
+__all__ = ["LONGEST_LANG", "PROCEED", "describe_connection", "header", "stream_error"]
 
 PROCEED: Final = f"<proceed xmlns='{ns.TLS}'/>".encode()
 
@@ -43,24 +43,6 @@ def stream_error(problem: StreamError | None) -> bytes:
         text = f"<text xmlns='{ns.STREAM_ERRORS}' xml:lang='en'>{escape_text(problem.text)}</text>"
     condition = f"<{problem.condition} xmlns='{ns.STREAM_ERRORS}'/>"
     return b"<stream:error>%b%b</stream:error>" % ((condition + text).encode(), problem.app or b"")
-
-
-def check_claim(claimed: str, domain: JID, account: JID | None) -> None:
-    """Check who a peer says it is: nobody else than it has authenticated as (RFC 6120, section 4.9.3.9).
-
-    Before that it is of the domain that it asks for (XEP-0388, section 2.1); what is no JID says nothing.
-
-    :param account: who has authenticated; None for a stranger or a guest.
-    :raises StreamError: ``invalid-from``.
-    """
-    try:
-        jid = JID.parse(claimed)
-    except InvalidJID:
-        jid = None
-    if account is not None and (jid is None or jid.bare != account):
-        raise StreamError("invalid-from", "You are logged in as somebody else")
-    if jid is not None and jid.domain != domain.text:
-        raise StreamError("invalid-from", "The domains in 'from' and 'to' differ")
 
 
 def describe_connection(address: str, tls: Any) -> dict[str, str]:
