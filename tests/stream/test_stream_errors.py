@@ -513,6 +513,22 @@ class SaslTests(StreamCase):
         secret = base64.b64encode(b"\0alice\0secret").decode()
         self.assertIn("<success ", client.ask(f"<response xmlns='{ns.SASL}'>{secret}</response>"))
 
+    def test_challenge_says_nothing_of_who_exists(self) -> None:
+        """The salt of nobody is as long as others, stays the same, and survives a restart"""
+        before = {name: self.salt(name) for name in ("alice", "nobody")}
+        self.restart()
+        for name, salt in before.items():
+            self.assertEqual(self.salt(name), salt)
+        self.assertNotEqual(before["alice"], before["nobody"])
+        self.assertEqual(len(before["alice"]), len(before["nobody"]))
+
+    def salt(self, name: str) -> str:
+        answer = self.opened().ask(
+            auth("SCRAM-SHA-256", base64.b64encode(f"n,,n={name},r=abc".encode()).decode())
+        )
+        challenge = base64.b64decode(answer.partition(">")[2].partition("<")[0]).decode()
+        return challenge.partition(",s=")[2].partition(",")[0]
+
     def test_two_at_once(self) -> None:
         client = self.opened()
         client.ask(auth("SCRAM-SHA-1", base64.b64encode(b"n,,n=alice,r=abc").decode()))
