@@ -307,9 +307,8 @@ class KeepingTests(OfflineCase):
         self.write("never", content=NO_STORE)
         self.write("once", content=PASSING)
         self.write("always")
-        desk = self.bound("desk")
-        self.assertEqual(self.archived(desk), ["always"])
-        self.assertEqual(self.appear(desk), ["once", "always"])
+        self.assertEqual(self.archived(self.bound("pad")), ["always"])
+        self.assertEqual(self.appear(self.bound("desk")), ["once", "always"])
 
     def test_types(self) -> None:
         for kind in ("normal", "chat", "headline", "groupchat", "error"):

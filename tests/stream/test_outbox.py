@@ -143,6 +143,21 @@ class ConfirmationTests(OutboxCase):
         self.outbox.heard()
         self.assertEqual(self.confirmed, [7])
 
+    def test_whoever_waits_for_it_is_told_once(self) -> None:
+        told: list[int] = []
+        self.outbox.send(message())
+        self.outbox.then(lambda: told.append(1))
+        self.outbox.heard()
+        self.assertEqual(told, [])
+        self.turn()
+        self.outbox.block()
+        self.outbox.heard()
+        self.assertEqual(told, [])
+        self.outbox.unblock()
+        self.outbox.heard()
+        self.outbox.heard()
+        self.assertEqual(told, [1])
+
     def test_dead_session_confirms_nothing(self) -> None:
         self.outbox.send(message(), 7)
         self.turn()
@@ -203,6 +218,23 @@ class CountingTests(OutboxCase):
         self.outbox.acknowledged(1)
         self.assertEqual(self.outbox.unacknowledged, 1)
         self.assertRaises(TooHigh, self.outbox.acknowledged, 3)
+
+    def test_whoever_waits_for_an_acknowledgement_is_told_once(self) -> None:
+        """SM S8: also where the counter wraps; of several the last one counts"""
+        told: list[int] = []
+        self.outbox.count(MODULUS - 2)
+        self.send(1, 2)
+        self.outbox.then(lambda: told.append(1))
+        self.send(3)
+        self.outbox.then(lambda: told.append(2))
+        self.send(4)
+        self.turn()
+        self.outbox.heard()
+        self.outbox.acknowledged(0)
+        self.assertEqual(told, [])
+        self.outbox.acknowledged(1)
+        self.outbox.acknowledged(2)
+        self.assertEqual(told, [2])
 
     def test_rewriting_counts_nothing(self) -> None:
         """SM: retransmission is not counted again and not queued again"""

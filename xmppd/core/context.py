@@ -86,6 +86,12 @@ class Session(Protocol):
     async def room(self) -> None:
         """Done when the client can take more; for whoever sends much at once, between its pieces."""
 
+    def once_received(self, call: Callable[[], None]) -> None:
+        """Call once the client certainly has all that it was sent until now.
+
+        A later call takes the place of one that still waits.
+        """
+
     def close(self, error: StreamError | None = None) -> None:
         """End the session for good."""
 

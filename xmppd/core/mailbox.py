@@ -69,6 +69,11 @@ class Mailbox:
         """Whether there may be rows on the disk that nobody has been given."""
         return self.read_until < self.backlog_until
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there may be rows that no client has confirmed."""
+        return self.mark < self.latest
+
     # -- delivery
 
     def deliver(self, session: Session, stanza: Stanza, row: int | None) -> None:

@@ -38,5 +38,6 @@ class Slot(Generic[T]):
         session.slots[self.name] = value
 
 
-#: The client fetches messages up to this sequence from the archive, instead of being sent them (XEP-0386).
+#: The client has messages up to this sequence from the archive, or fetches them, instead of being sent them
+#: (XEP-0386, section 4.2; XEP-0313, section 6.1.1).
 FETCHED_UNTIL: Final[Slot[int]] = Slot("fetched-until", 0)

@@ -14,6 +14,7 @@ from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq
 from xmppd.core.stanza import Stanza, escape_attribute
 from xmppd.core.turnstile import Turnstile
+from xmppd.modules.fetching import note_sent, reads_on
 from xmppd.modules.search import FULLTEXT, search_of
 from xmppd.storage import archive as store
 from xmppd.storage.archive import Query
@@ -87,12 +88,15 @@ class Archive(Module):
         session, database = request.session, self.context.database
         if session is not None:
             await session.room()
+        flipped = any((part.uri, part.name) == (ns.MAM, "flip-page") for part in payload.elements())
+        plain = not flipped and not text
+        catches_up = session is not None and plain and await reads_on(database, session, account, query)
         page = await self._find(account, query, named, text)
         await self._turnstile.turn()
         if session is not None:
-            flipped = any((part.uri, part.name) == (ns.MAM, "flip-page") for part in payload.elements())
-            queryid = payload.attributes.get("queryid")
-            self._send(session, account, queryid, page.rows, flipped=flipped)
+            self._send(session, account, payload.attributes.get("queryid"), page.rows, flipped=flipped)
+            if catches_up:
+                note_sent(session, page.rows)
         # What waits to be written cannot be read while the database is faulted (section 4.3.2).
         return ns.MAM, "fin", self._fin(account, page, stable=not database.faulted)
 

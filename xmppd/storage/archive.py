@@ -284,6 +284,16 @@ def owed(cursor: Cursor, account: int, after: int, most: int) -> int:
     return int(cursor.fetchone()[0])
 
 
+def waits_between(cursor: Cursor, account: int, after: int, before: int) -> bool:
+    """Whether there is a row of the history to deliver between two sequences, both exclusive."""
+    cursor.execute(
+        "SELECT 1 FROM archive"
+        " WHERE account = ? AND seq > ? AND seq < ? AND deliver = 1 AND history = 1 LIMIT 1",
+        (account, after, before),
+    )
+    return cursor.fetchone() is not None
+
+
 def stanzas(cursor: Cursor, account: int, seqs: Sequence[int]) -> dict[int, bytes]:
     """The stanzas at these positions, as far as they are still there: for resumption."""
     found = cursor.stanzas(

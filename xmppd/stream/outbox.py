@@ -67,6 +67,7 @@ class Outbox:
         "_pending",
         "_pending_bytes",
         "_scheduled",
+        "_then",
         "_turns",
         "_unwritten_rows",
         "_waiting",
@@ -97,6 +98,8 @@ class Outbox:
         self._unwritten_rows: list[int] = []
         self._written_rows: list[int] = []
         self._waiting: list[Deferred[None]] = []
+        #: What to call once the client has so many stanzas.
+        self._then: tuple[int, Callable[[], None]] | None = None
         self.blocked = False
         #: Whether what is sent waits for something that is to be written before it.
         self.held = False
@@ -228,6 +231,8 @@ class Outbox:
                 rows.append(row)
         if rows:
             self._confirm(rows)
+        if self._then is not None and self._has(self._then[0]):
+            self._call()
 
     def can_acknowledge(self, h: int) -> bool:
         """Whether `h` is a count that the client can have reached."""
@@ -254,9 +259,26 @@ class Outbox:
 
         That is not said of what it does not read.
         """
-        if self._written_rows and not self.blocked:
+        if self.blocked:
+            return
+        if self._written_rows:
             rows, self._written_rows = self._written_rows, []
             self._confirm(rows)
+        if self._then is not None and self.queue is None and not self._pending:
+            self._call()
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call once the client certainly has all that was sent until now, instead of what still waits."""
+        self._then = self.sent, call
+
+    def _has(self, number: int) -> bool:
+        """Whether the client has acknowledged the stanza of that number."""
+        return (self.sent - self.unacknowledged - number) % MODULUS < MODULUS // 2
+
+    def _call(self) -> None:
+        assert self._then is not None
+        (_, call), self._then = self._then, None
+        call()
 
     def restore(self, queue: Iterable[Sent], sent: int) -> None:
         """Go on with what was queued before a restart; stanzas in it are counted as in memory."""

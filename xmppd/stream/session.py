@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from xmppd.core.account import Account
@@ -94,6 +94,12 @@ class ClientSession:
         waiting = self.outbox.room()
         if waiting is not None:
             await waiting
+
+    def once_received(self, call: Callable[[], None]) -> None:
+        """Call once the client certainly has all that it was sent until now."""
+        self.outbox.then(call)
+        if self.smacks is not None:
+            self.smacks.ask()
 
     def ticket(self) -> OpenTicket | NoTicket:
         """A ticket for a stanza that has just been received."""
