@@ -240,14 +240,47 @@ class FilterTests(ArchiveCase):
     def test_unknown_ids(self) -> None:
         """MAM A17: in any field, and also those of other archives"""
         other = self.query(client=self.bob).ids[0]
-        for name in (UNKNOWN, "x", other, self.all.ids[0].upper(), "0" * 33):
-            for fields in (
-                form(before_id=name),
-                form(after_id=name),
-                form(ids=[name]),
-                form(ids=[self.all.ids[0], name]),
-            ):
-                self.assertEqual(self.query(fields).error, "item-not-found", (name, fields))
+        for name in ("", UNKNOWN, "x", other, self.all.ids[0].upper(), "0" * 33):
+            self.assert_unknown(name)
+
+    def assert_unknown(self, name: str) -> None:
+        for content in (
+            form(before_id=name),
+            form(after_id=name),
+            form(ids=[name]),
+            form(ids=[self.all.ids[1], name]),
+            form(with_="carol@localhost", after_id=name),
+        ):
+            self.assertEqual(self.query(content).error, "item-not-found", (name, content))
+        for content in (page(after=name), page(before=name), form() + page(max=0, after=name)):
+            if name:
+                self.assertEqual(self.query(content).error, "item-not-found", (name, content))
+
+    def test_ids_without_a_message(self) -> None:
+        """MAM A17, A24: well-formed ids of this archive, of what has expired, is no history, or never was"""
+        account, archive = self.account("alice"), self.world.server.archive
+        number = account.id or 0
+        seq = int(self.world.reactor.now() * 1_000_000)
+        stanza = b"<message xmlns='jabber:client'><body>8</body></message>"
+        row = store.ArchiveRow(number, seq, "bob@localhost", "", "", 0, 0, 1, 0, stanza)
+        self.world.database.append(store.APPEND, row)
+        self.world.wait_for(self.world.database.write("expire", store.erase_some, number, 1))
+        for name in (self.all.ids[0], archive.id_of(account, seq), archive.id_of(account, 1)):
+            self.assert_unknown(name)
+
+    def test_ids_of_what_was_erased(self) -> None:
+        """MAM A5, A17: they stay known, and keep their place"""
+        ids = self.all.ids
+        for name in (ids[2], ids[4]):
+            seq = self.world.server.archive.row_of(self.account("alice"), name)
+            write = self.world.database.write
+            gone = b"<message xmlns='jabber:client'><body>-</body></message>"
+            self.world.wait_for(write("redact", store.redact, self.account("alice").id, seq, gone))
+        self.assert_found("4-67", after_id=ids[2])
+        self.assert_found("12-4", before_id=ids[4])
+        self.assert_found("--", ids=[ids[2], ids[4]])
+        self.assertEqual(self.query(page(after=ids[4])).bodies, ["6", "7"])
+        self.assertEqual(self.query(page(before=ids[2])).bodies, ["1", "2"])
 
     def test_ids_outside_the_other_filters(self) -> None:
         """MAM A17: no error"""

@@ -172,8 +172,8 @@ class Archive(Module):
             query,
             start=_time(_single(fields, "start")),
             end=_time(_single(fields, "end")),
-            before_id=self._named(account, before) if before else None,
-            after_id=self._named(account, after) if after else None,
+            before_id=None if before is None else self._named(account, before),
+            after_id=None if after is None else self._named(account, after),
             ids=None if ids is None else tuple(self._named(account, text) for text in ids),
             groupchat=False if _is_false(_single(fields, "include-groupchat")) else None,
         )
