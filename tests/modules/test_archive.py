@@ -425,6 +425,37 @@ class PageTests(ArchiveCase):
         for content in ("", page(), page(max=6), page(max=9_999_999_999)):
             self.assert_page(self.query(content), "12345", complete=False)
 
+    def test_limit_in_bytes(self) -> None:
+        """MAM A23: long messages make a page shorter, in either direction, but never empty"""
+        self.patch(store, "PAGE_BYTES", len(self.stored("1")) * 5 // 2)
+        self.assert_page(self.query(), "12", complete=False)
+        self.assert_page(self.query(page(after=self.ids[1])), "34", complete=False)
+        self.assert_page(self.query(page(before="")), "67", complete=False)
+        self.assert_page(self.query(page(max=1)), "1", complete=False)
+        self.assert_page(self.query(page(before=self.ids[1])), "1", complete=True)
+        self.patch(store, "PAGE_BYTES", 1)
+        self.assert_page(self.query(page(after=self.ids[4])), "6", complete=False)
+        self.assert_page(self.query(page(after=self.ids[5])), "7", complete=True)
+
+    def stored(self, body: str) -> str:
+        """The first message with that body, as it stands in a result."""
+        (result,) = [xml for xml in self.query().results if f"<body>{body}</body>" in xml]
+        return result.partition("/><message")[2].partition("</forwarded>")[0]
+
+    def test_place_of_the_first_result(self) -> None:
+        """XEP-0059, section 2.2: told where it costs nothing to know"""
+        for content, index in (
+            (page(max=3), "0"),
+            (page(max=3, after=self.ids[0]), None),
+            (page(max=3, before=""), None),
+            (page(max=3, before=self.ids[3]), "0"),
+            (form(with_="carol@localhost") + page(before=""), "0"),
+            (page(before=self.ids[3], after=self.ids[0]), None),
+        ):
+            first = self.query(content).fin.find(f"{{{ns.RSM}}}set/{{{ns.RSM}}}first")
+            assert first is not None
+            self.assertEqual(first.get("index"), index, content)
+
     def test_forwards(self) -> None:
         """MAM A22, A24, A25"""
         self.assert_page(self.query(page(max=3)), "123", complete=False)
@@ -557,11 +588,11 @@ class DiscoveryTests(ArchiveCase):
         self.assertIn(f"<metadata xmlns='{ns.MAM}'></metadata>", self.get("metadata"))
 
     def test_features(self) -> None:
-        """MAM A37, A38; I5: on accounts, and not on the server"""
+        """MAM A37, A38; I5; XEP-0059, section 5: on accounts, and not on the server"""
         info = f"<query xmlns='{ns.DISCO_INFO}'/>"
         (account,) = split(self.alice.ask(f"<iq type='get' id='d' to='{ALICE}'>{info}</iq>"))
         (server,) = split(self.alice.ask(f"<iq type='get' id='d' to='localhost'>{info}</iq>"))
-        for feature in (ns.MAM, f"{ns.MAM}#extended", f"{ns.MAM}#groupchat-field", ns.STANZA_ID):
+        for feature in (ns.MAM, f"{ns.MAM}#extended", f"{ns.MAM}#groupchat-field", ns.STANZA_ID, ns.RSM):
             self.assertIn(f"<feature var='{feature}'/>", account)
             self.assertNotIn(f"<feature var='{feature}'/>", server)
         self.assertNotIn("#groupchat-available", account)

@@ -170,7 +170,8 @@ class SearchTests:
         self.say(*(f"word {seq}" if seq % 3 else "other" for seq in range(1, 50)))
         self.fill(most=10)
         expected = [seq for seq in range(1, 50) if seq % 3]
-        for backwards in (False, True):
+        for backwards, size in ((False, 1 << 20), (True, 1 << 20), (False, 250), (True, 250), (False, 1)):
+            self.patch(archive, "PAGE_BYTES", size)
             seen: list[int] = []
             edge: dict[str, int] = {}
             complete = False

@@ -48,7 +48,7 @@ class Archive(Module):
         Xep("0313", "1.1.3", "Message Archive Management"),
         Xep("0059", "1.0", "Result Set Management"),
     )
-    account_features = (ns.MAM, ns.MAM_EXTENDED, ns.MAM_GROUPCHAT_FIELD)
+    account_features = (ns.MAM, ns.MAM_EXTENDED, ns.MAM_GROUPCHAT_FIELD, ns.RSM)
 
     def __init__(self, context: Context, options: Any) -> None:
         super().__init__(context, options)
@@ -128,7 +128,7 @@ class Archive(Module):
         attributes = " complete='true'" if page.complete else ""
         if not stable:
             attributes += " stable='false'"
-        end = rsm.write(first, last, count=page.count)
+        end = rsm.write(first, last, index=page.index, count=page.count)
         return b"<fin xmlns='%b'%b>%b</fin>" % (ns.MAM.encode(), attributes.encode(), end)
 
     def _own(self, request: IqRequest) -> Account:

@@ -22,6 +22,10 @@ erased."""
 COUNT_LIMIT = 10_000
 """Rows up to which the size of a result is counted (XEP-0059 lets a costly count be left out)."""
 
+PAGE_BYTES = 512 * 1024
+"""Bytes of stanzas after which a page ends: a client must be able to take it, and to be sent it once more
+(XEP-0198), without more being kept for it than for others."""
+
 FLOOR = "sequence_floor"
 """In `meta`: a sequence that no row may have any more, since later ones were erased."""
 
@@ -96,6 +100,8 @@ class Page:
     count: int | None
     """How many rows the query has in all, without `after` and `before`; None where counting would cost too
     much."""
+    index: int | None = None
+    """How many of these stand before the page; None where counting would cost too much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +204,25 @@ def page(cursor: Cursor, account: int, query: Query) -> Page:
         f"SELECT seq, stanza FROM archive WHERE {where} ORDER BY seq {order} LIMIT ?",
         (*values, query.limit + 1),
     )
-    rows = sorted(found[: query.limit])
-    complete = len(found) <= query.limit
-    whole = complete and query.after is None and query.before is None
-    return Page(rows, complete, len(rows) if whole else None)
+    return page_of(found, query)
+
+
+def page_of(found: list[tuple[int, bytes]], query: Query) -> Page:
+    """The page that rows make: at most the limit, and not too many bytes, but one row in any case.
+
+    :param found: in the direction of paging; one more than the limit if there are more.
+    """
+    kept = found[: max(query.limit, 0)]
+    size = 0
+    for number, (_, stanza) in enumerate(kept):
+        size += len(stanza)
+        if size > PAGE_BYTES and number:
+            kept = kept[:number]
+            break
+    complete = len(kept) == len(found)
+    at_start = query.after is None and (complete or not query.backwards)
+    whole = complete and at_start and query.before is None
+    return Page(sorted(kept), complete, len(kept) if whole else None, 0 if at_start else None)
 
 
 def count(cursor: Cursor, account: int, query: Query, most: int = COUNT_LIMIT) -> int | None:

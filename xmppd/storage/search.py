@@ -63,10 +63,7 @@ async def search(database: Reader, account: int, query: Query, wanted: tuple[Ter
             if last is None:
                 break
             here = replace(here, before=last) if query.backwards else replace(here, after=last)
-    complete = len(found) <= most
-    rows = sorted(found[:most])
-    whole = complete and query.after is None and query.before is None
-    return Page(rows, complete, len(rows) if whole else None)
+    return archive.page_of(found, query)
 
 
 def _parts(query: Query, reached: int) -> list[tuple[Step, Query]]:
@@ -88,7 +85,10 @@ def look_up(cursor: Cursor, account: int, query: Query, wanted: tuple[Term, ...]
     seqs = [int(row[0]) for row in cursor.fetchall()]
     chosen = seqs if query.ids is None else [seq for seq in seqs if seq in query.ids]
     page = archive.page(cursor, account, replace(query, ids=tuple(chosen), after=None, before=None))
-    return Piece(_in_order(page, query), seqs[-1] if len(seqs) == CANDIDATES else None)
+    rows = _in_order(page, query)
+    if not page.complete:
+        return Piece(rows, rows[-1][0])
+    return Piece(rows, seqs[-1] if len(seqs) == CANDIDATES else None)
 
 
 def scan(cursor: Cursor, account: int, query: Query, wanted: tuple[Term, ...]) -> Piece:
