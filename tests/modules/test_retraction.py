@@ -233,6 +233,21 @@ class QueueTests(RetractionConversation):
         self.assertNotIn(b"secret</body>", self.queued("juliet"))
         self.assertEqual(len(self.resume("juliet")), 2)
 
+    def test_results_of_the_archive(self) -> None:
+        self.chat(self.romeo, "juliet/balcony", "secret")
+        self.chat(self.romeo, "juliet/balcony", "harmless")
+        hall = self.managed("juliet/hall")
+        hall.ask("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>")
+        hall.client.cut()
+        self.assertIn(b"secret</body>", self.queued("juliet"))
+        self.retract(self.romeo, "juliet", "secret")
+        self.assertNotIn(b"secret</body>", self.queued("juliet"))
+        again = self.resume("juliet")
+        self.assertEqual(len(again), 3)
+        self.assertIn("type='headline'", again[0])
+        self.assertIn("<body>harmless</body>", again[1])
+        self.assertIn("<retract ", again[2])
+
     def test_what_is_held_for_an_inactive_client(self) -> None:
         mercutio = self.managed("mercutio/street")
         mercutio.send("<inactive xmlns='urn:xmpp:csi:0'/>")

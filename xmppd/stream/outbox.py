@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
 
+from xmppd.core import ns
 from xmppd.core.stanza import Stanza
 from xmppd.stream.ledger import MODULUS
 from xmppd.stream.turns import Turns
@@ -301,7 +302,7 @@ class Outbox:
         """Messages were erased: what was sent of them keeps its number, and no content.
 
         :param rows: their sequences: they are read again from the archive, which has tombstones.
-        :param ids: their ids, which stand in copies.
+        :param ids: their ids, which stand in copies and in results of queries.
         :param erased: what takes the place of a copy.
         """
 
@@ -311,7 +312,8 @@ class Outbox:
             if entry.row in rows:
                 return entry._replace(stanza=None)
             inner = entry.stanza.inner
-            copied = b"stanza-id" in inner and any(each in inner for each in ids)
+            may_copy = b"stanza-id" in inner or entry.stanza.has(ns.MAM, "result")
+            copied = may_copy and any(each in inner for each in ids)
             return entry._replace(stanza=erased) if copied else entry
 
         if self.queue:
