@@ -104,8 +104,16 @@ class TombstoneTests(RetractionConversation):
     def test_what_comes_later_is_not_meant(self) -> None:
         self.retract(self.romeo, "juliet", "a")
         self.chat(self.romeo, "juliet", "a")
-        self.retract(self.romeo, "juliet", "r1", "r1")
-        self.assertEqual(self.history("juliet"), ["", "a", "fallback"])
+        self.assertEqual(self.history("juliet"), ["fallback", "a"])
+
+    def test_a_retraction_stays(self) -> None:
+        """MAM A42; section 5: whoever was away learns of it from the archive; so it is not retracted"""
+        self.chat(self.romeo, "juliet", "a")
+        self.retract(self.romeo, "juliet", "a", "r1")
+        self.retract(self.romeo, "juliet", "r1", "r2")
+        self.retract(self.romeo, "juliet", "r3", "r3")
+        self.assertEqual(self.history("juliet"), ["", "fallback", "fallback", "fallback"])
+        self.assertEqual(self.history("romeo"), ["", "fallback", "fallback", "fallback"])
 
     def test_the_newest_of_that_name_is_meant_and_only_once(self) -> None:
         self.chat(self.romeo, "juliet", "a")

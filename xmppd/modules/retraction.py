@@ -112,13 +112,18 @@ def _find(cursor: Cursor, account: int, wanted: _Retracted) -> ArchiveRow | None
     for row in rows:
         if row.seq < wanted.row:
             message = arrived(row.stanza)
-            if message.id == wanted.id and _is_same_author(row, message, wanted):
+            if message.id == wanted.id and _may_be_retracted(row, message, wanted):
                 return row if row.kind < TOMBSTONE else None
     return None
 
 
-def _is_same_author(row: ArchiveRow, message: Stanza, wanted: _Retracted) -> bool:
-    """Whether who sent the message retracts it: in a room, occupants share a bare JID."""
+def _may_be_retracted(row: ArchiveRow, message: Stanza, wanted: _Retracted) -> bool:
+    """Whether who sent the message retracts it: in a room, occupants share a bare JID.
+
+    A retraction stays: clients that were away have to learn of it (section 5).
+    """
+    if message.has(_RETRACT, "retract"):
+        return False
     in_room = wanted.in_room or message.has(ns.MUC_USER, "x")
     return wanted.outgoing or not in_room or row.resource == wanted.peer.resource
 
