@@ -96,6 +96,29 @@ class StanzaIdTests(ServerCase):
         self.assertEqual(self.ids(got)["room@localhost"], ["kept"])
         self.assertNotIn("forged", got)
 
+    def test_strangers(self) -> None:
+        """I2: from another server nothing carries ids of anybody here, whatever the type"""
+        for kind, hint in (("chat", ""), ("chat", f"<no-store xmlns='{ns.HINTS}'/>"), ("headline", "")):
+            for by in ("carol@localhost", "CAROL@LOCALHOST", BOB, f"{BOB}/desk", "localhost", "localhost/x"):
+                forged = stanza(
+                    f"<message from='eve@elsewhere.example/x' to='{BOB}' type='{kind}'><body>x</body>"
+                    f"{given(by)}{given('room@elsewhere.example', 'kept')}{hint}</message>"
+                )
+                self.world.server.router.arrive(forged)
+                (got,) = self.take(self.bob)
+                self.assertNotIn("forged", got, by)
+                self.assertEqual(self.ids(got)["room@elsewhere.example"], ["kept"])
+
+    def test_resource_of_the_addressee(self) -> None:
+        """I2: his archive has one address, with or without a resource"""
+        room = stanza(
+            f"<message from='room@localhost/nick' to='{BOB}' type='chat'><body>x</body>"
+            f"{given(f'{BOB}/desk')}</message>"
+        )
+        self.world.server.router.arrive(room)
+        (got,) = self.take(self.bob)
+        self.assertNotIn("forged", got)
+
     def test_origin_id(self) -> None:
         """I4: preserved"""
         origin = f"<origin-id xmlns='{ns.STANZA_ID}' id='mine'/>"

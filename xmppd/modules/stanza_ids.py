@@ -52,7 +52,14 @@ class StanzaIds(Module):
 
     @on(MessageArriving, Stage.STRIP)
     def strip_arrived(self, event: MessageArriving) -> None:
-        """What arrives must not carry ids of the addressee's archive; others here may have given theirs."""
+        """What arrives must not carry ids of the addressee's archive, nor of others here if it is from afar.
+
+        What is from here may have theirs.
+        """
         if event.stanza.has(ns.STANZA_ID, "stanza-id"):
+            sender, is_local = event.stanza.sender, self.context.registry.is_local
+            from_here = sender is not None and is_local(sender.domain)
             ours = (event.account.jid, self.context.domain)
-            event.stanza = _strip(event.stanza, lambda by: by in ours)
+            event.stanza = _strip(
+                event.stanza, lambda by: by.bare in ours if from_here else is_local(by.domain)
+            )
