@@ -160,6 +160,15 @@ class StorageTests(ArchiveCase):
         for client in (self.alice, self.bob):
             self.assertEqual(self.query(client=client).bodies, ["chat", "normal"])
 
+    def test_hint_to_store(self) -> None:
+        """MAM A41: whatever the type, but errors; rooms have archives of their own"""
+        hint = f"<store xmlns='{ns.HINTS}'/>"
+        for kind in ("headline", "groupchat", "error"):
+            to = "bob@localhost/desk"
+            self.tell(self.alice, f"<message to='{to}' type='{kind}'><body>{kind}</body>{hint}</message>")
+        for client in (self.alice, self.bob):
+            self.assertEqual(self.query(client=client).bodies, ["headline"])
+
     def test_once_whatever_is_copied(self) -> None:
         """MAM A31"""
         for name in ("alice/pad", "bob/pad"):

@@ -84,6 +84,7 @@ class Verdict(NamedTuple):
 _CONTENT: Final = Verdict(True, "content")
 _NO_CONTENT: Final = Verdict(False, "no content")
 _STATE_ONLY: Final = Verdict(False, "chat state only")
+_HEADLINE: Final = Verdict(False, "type headline")
 
 
 def _hints(stanza: Stanza) -> set[str]:
@@ -107,9 +108,12 @@ def is_encryption(namespace: str) -> bool:
 
 
 def should_archive(stanza: Stanza) -> Verdict:
-    """Whether a message goes into the history of its sender and of its addressee (XEP-0313, 6.1.1; 0334)."""
+    """Whether a message goes into the history of its sender and of its addressee (XEP-0313, 6.1.1; 0334).
+
+    Groupchat is in the archive of its room.
+    """
     kind = stanza.message_type
-    if kind in ("error", "groupchat", "headline"):
+    if kind in ("error", "groupchat"):
         return Verdict(False, f"type {kind}")
     if stanza.has_namespace(ns.HINTS):
         hints = _hints(stanza)
@@ -117,6 +121,8 @@ def should_archive(stanza: Stanza) -> Verdict:
             return Verdict(False, "hint no-store")
         if _HINT_STORE in hints:
             return Verdict(True, "hint store")
+    if kind == "headline":
+        return _HEADLINE
     return _CONTENT if is_conversation(stanza) else _NO_CONTENT
 
 
