@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from tests.modules.conversation import Conversation, User
 from xmppd.storage import archive as store
@@ -37,6 +38,16 @@ class ArchiveConversation(Conversation):
     def waiting(self, name: str) -> list[str]:
         """The bodies of the rows that are no part of the history."""
         return [body for row in self.rows(name) if not row.history for body in _body(row.stanza.decode())]
+
+    @property
+    def path(self) -> Path:
+        """The database."""
+        return Path(self.place.partition(":")[2])
+
+    def files_with(self, content: bytes) -> list[str]:
+        """The files of the database that have something in them."""
+        files = self.path.parent.glob(f"{self.path.name}*")
+        return [each.name for each in files if content in each.read_bytes()]
 
     def pass_time(self, seconds: float, step: float = 60.0) -> None:
         """Let a long time pass, step by step; what begins in a step has time to end before the next one."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime
-from pathlib import Path
 
 from tests.modules.archives import ArchiveConversation
 from tests.modules.conversation import User
 from xmppd.modules import redaction
 from xmppd.modules.archive_configure import read_moment
+from xmppd.storage import database, sqlite
 from xmppd.storage.archive import TOMBSTONE
 from xmppd.testing import BEGINNING
 
@@ -152,18 +153,29 @@ class DeletionTests(ConfigureConversation):
 
     def test_no_file_has_the_content_any_more(self) -> None:
         """Not the table, not a free page, not the log."""
-        path = Path(self.place.partition(":")[2])
-        others = {name: User(self.server.login(f"{name}@example.org/x")) for name in ("juliet", "nurse")}
-        self.assertTrue(self.find(path, b"<body>secret"))
-        self.do("everything", sure="1")
-        for each in others.values():
-            self.romeo = each
-            self.do("everything", sure="1")
-        self.assertEqual(self.find(path, b"<body>secret"), [])
+        self.assertTrue(self.files_with(b"<body>secret"))
+        self.forget_all()
+        self.assertEqual(self.files_with(b"<body>secret"), [])
 
-    def find(self, path: Path, content: bytes) -> list[str]:
-        """The files of the database that have something in them."""
-        return [each.name for each in path.parent.glob(f"{path.name}*") if content in each.read_bytes()]
+    def test_whoever_reads_the_files_delays_that_and_nothing_else(self) -> None:
+        """A backup holds the log: nobody waits for it, and the log is emptied once it is over."""
+        reading = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(reading.close)
+        reading.execute("BEGIN")
+        reading.execute("SELECT count(*) FROM archive").fetchall()
+        self.patch(sqlite, "BUSY_TIMEOUT", 1e6)
+        self.forget_all()
+        self.assertTrue(self.files_with(b"<body>secret"))
+        reading.execute("ROLLBACK")
+        self.pass_time(database.SCRUB_AFTER)
+        self.assertEqual(self.files_with(b"<body>secret"), [])
+
+    def forget_all(self) -> None:
+        """All who have something delete everything."""
+        others = [User(self.server.login(f"{name}@example.org/x")) for name in ("juliet", "nurse")]
+        for each in [self.romeo, *others]:
+            self.romeo = each
+            self.assertIn("deleted.", self.do("everything", sure="1"))
 
 
 class PreferencesTests(ConfigureConversation):

@@ -9,6 +9,7 @@ from tests.modules.conversation import User
 from xmppd.core.module import Module
 from xmppd.modules import retention
 from xmppd.modules.retention import Retention
+from xmppd.storage import database
 from xmppd.storage.errors import FaultError
 
 DAY = 86_400.0
@@ -61,6 +62,14 @@ class ExpiryTests(RetentionConversation):
         self.assertEqual(self.history("romeo"), ["1", "2", "3"])
         self.pass_time(0.5 * DAY + INTERVAL)
         self.assertEqual(self.history("romeo"), ["3"])
+
+    def test_no_file_has_the_content_for_long(self) -> None:
+        self.receive("expired")
+        self.come_and_go()
+        self.assertTrue(self.files_with(b"<body>expired"))
+        self.pass_time(2 * DAY + INTERVAL, 3600)
+        self.pass_time(database.SCRUB_AFTER)
+        self.assertEqual(self.files_with(b"<body>expired"), [])
 
     def test_what_is_not_delivered_stays_and_what_came_after_it(self) -> None:
         """MAM A4: a row in the middle never goes before those in front of it."""

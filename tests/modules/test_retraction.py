@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.modules.archives import ArchiveConversation
 from tests.modules.conversation import User
+from xmppd.storage import database
 from xmppd.storage.archive import TOMBSTONE
 from xmppd.storage.errors import FaultError
 from xmppd.stream.session import ClientSession
@@ -172,6 +173,25 @@ class TombstoneTests(RetractionConversation):
         self.retract(self.romeo, "juliet", "a")
         self.assertEqual(self.history("juliet"), ["a", "fallback"])
         self.assertEqual(len(self.flushLoggedErrors(FaultError)), 2)
+
+    def test_no_file_has_the_content_for_long(self) -> None:
+        """Not the table, not a free page, not the log."""
+        self.chat(self.romeo, "juliet", "secret")
+        self.assertTrue(self.files_with(b"<body>secret"))
+        self.retract(self.romeo, "juliet", "secret")
+        self.pass_time(database.SCRUB_AFTER)
+        self.assertEqual(self.files_with(b"<body>secret"), [])
+
+    def test_many_retractions_are_wiped_in_one_go(self) -> None:
+        scrubs: list[object] = []
+        self.patch(self.server.database.dialect, "scrub", lambda _: bool(scrubs.append(1)) or True)
+        for number in range(5):
+            self.chat(self.romeo, "juliet", str(number))
+            self.retract(self.romeo, "juliet", str(number))
+        self.pass_time(database.SCRUB_AFTER)
+        self.assertEqual(len(scrubs), 1)
+        self.pass_time(10 * database.SCRUB_AFTER)
+        self.assertEqual(len(scrubs), 1)
 
     def test_it_is_advertised(self) -> None:
         for to in ("example.org", "romeo@example.org"):

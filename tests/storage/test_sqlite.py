@@ -16,13 +16,15 @@ from twisted.internet.task import deferLater
 from tests.storage.base import Noted, OnSQLite, StorageTestCase, connect, message
 from tests.storage.test_database import FiringList, seqs
 from tests.storage.test_writer import NotedEvents
-from xmppd.storage import accounts, archive, meta
+from xmppd.storage import accounts, archive, meta, sqlite
 from xmppd.storage.archive import APPEND
-from xmppd.storage.database import Connection, Database
+from xmppd.storage.database import SCRUB_AFTER, Connection, Database
 from xmppd.storage.errors import FaultError, InUseError, RefusedError
 from xmppd.storage.migrate import migrate
 from xmppd.storage.sqlite import CHUNKS, SQLite, chunks
 from xmppd.storage.statement import Cursor
+from xmppd.storage.threads import NoThreads
+from xmppd.testing import MemoryReactor
 
 
 def sleep(seconds: float) -> Deferred[None]:
@@ -120,6 +122,49 @@ class FileTests(SQLiteTestCase):
         await database.scrub()
         files = [self.path, *self.path.parent.glob(f"{self.path.name}-wal")]
         self.assertNotIn(secret, b"".join(file.read_bytes() for file in files))
+
+    def test_scrubbing_does_not_wait_for_whoever_reads(self) -> None:
+        dialect = SQLite(str(self.path))
+        dialect.prepare()
+        self.addCleanup(dialect.close)
+        connection = connect(dialect)
+        self.addCleanup(connection.close)
+        migrate(dialect, connection)
+        self.patch(sqlite, "SCRUB_TIMEOUT", 0)
+        reader = sqlite3.connect(self.path, isolation_level=None)
+        self.addCleanup(reader.close)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM meta").fetchall()
+        connection.execute("DELETE FROM meta")
+        self.assertFalse(dialect.scrub(connection))
+        reader.execute("ROLLBACK")
+        self.assertTrue(dialect.scrub(connection))
+        self.assertEqual(connection.execute("PRAGMA busy_timeout").fetchone()[0], 30_000)
+
+    async def test_scrubbing_that_fails_is_tried_again_unless_the_database_is_closed(self) -> None:
+        clock = MemoryReactor()
+        database = Database(clock, self.url, threads=NoThreads)
+        opening = Deferred.fromCoroutine(database.open())
+        clock.pump([0.01] * 10)
+        await opening
+        outcomes = [sqlite3.OperationalError("disk I/O error"), False, True]
+
+        def scrub(_: object) -> bool:
+            outcome = outcomes.pop(0)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return bool(outcome)
+
+        self.patch(database.dialect, "scrub", scrub)
+        database.scrub_later()
+        for left in (3, 2, 1, 0, 0):
+            self.assertEqual(len(outcomes), left)
+            clock.pump([SCRUB_AFTER, 0.01, 0.01])
+        database.scrub_later()
+        closing = Deferred.fromCoroutine(database.close())
+        clock.pump([0.01] * 10)
+        await closing
+        self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_copy_is_made_before_an_upgrade(self) -> None:
         dialect = SQLite(str(self.path))

@@ -159,6 +159,9 @@ class Database(Protocol):
     async def scrub(self) -> None:
         """After content was erased: leave no copy of it in the database's files."""
 
+    def scrub_later(self) -> None:
+        """The same, soon: for what happens often."""
+
     def observe(self, observer: Any) -> None:
         """Tell this observer of faults and of a full queue (`xmppd.storage.writer.Observer`)."""
 

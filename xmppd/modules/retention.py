@@ -170,6 +170,7 @@ class Retention(Module):
         if self._limits.archive_messages is not None:
             deleted += await self._keep_to_quota(account, self._limits.archive_messages)
         if deleted:
+            self.context.database.scrub_later()
             _log.info("{rows} archived messages of {account} have expired", rows=deleted, account=account)
         return deleted
 

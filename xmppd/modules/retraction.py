@@ -97,6 +97,7 @@ class Retraction(Module):
             found = await database.read("retracted message", _find, account.id, wanted)
             if found is not None and await database.write("retract", redact, found, _child(wanted)):
                 wipe(self.context, account, [found.seq])
+                database.scrub_later()
         except Exception as problem:
             ticket.failed(problem)
             raise

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from twisted.enterprise import adbapi
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from xmppd.storage.dialect import Dialect
 from xmppd.storage.errors import ClosedError, FaultError, StorageError
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 SLOW = 1.0
 """Seconds after which a transaction is mentioned in the log, with its name."""
+
+SCRUB_AFTER = 30.0
+"""Seconds that erased content may stand in the database's files where not somebody waits for its end."""
 
 
 def dialect_of(url: str) -> Dialect:
@@ -120,6 +124,7 @@ class Database:
         self._writer = GroupWriter(reactor, self, limits)
         self._reads = 0
         self._no_reads: Deferred[None] | None = None
+        self._scrub_timer: Any = None
 
     async def open(self) -> None:
         """Make or upgrade the database, and start.
@@ -165,6 +170,9 @@ class Database:
         """
         if self._writer.closing:
             return
+        if self._scrub_timer is not None:
+            self._scrub_timer.cancel()
+            self._scrub_timer = None
         await self._writer.close()
         if self._reads:
             self._no_reads = Deferred()
@@ -257,19 +265,37 @@ class Database:
         """
         return self._writer.append(statement, row, done)
 
-    async def scrub(self) -> None:
-        """After content was erased: leave no copy of it in the database's files."""
+    def scrub_later(self) -> None:
+        """As `scrub`, but soon, and once for all that is erased until then: for what happens often."""
+        if self._scrub_timer is None and not self._writer.closing:
+            self._scrub_timer = self._reactor.callLater(SCRUB_AFTER, self._scrub_now)
 
-        def run(connection: Connection) -> None:
-            self.dialect.scrub(connection.raw)
+    def _scrub_now(self) -> None:
+        self._scrub_timer = None
+        Deferred.fromCoroutine(self.scrub()).addErrback(self._not_scrubbed)
+
+    def _not_scrubbed(self, failure: Failure) -> None:
+        self._log.warn("erased content stands in the database still: {error}", error=str(failure.value))
+        self.scrub_later()
+
+    async def scrub(self) -> None:
+        """After content was erased: leave no copy of it in the database's files.
+
+        If that is not possible now it is tried again, and again, without anyone who waits for it.
+        """
+
+        def run(connection: Connection) -> bool:
+            return self.dialect.scrub(connection.raw)
 
         settled = self._writer.settled()
         if settled is not None:
             await settled
         try:
-            await self._write_pool.runWithConnection(run)
+            done = await self._write_pool.runWithConnection(run)
         except Exception as error:
             raise self.dialect.translate(error) from None
+        if not done:
+            self.scrub_later()
 
     # The state of the writer
 

@@ -124,8 +124,11 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def scrub(self, connection: Any) -> None:
-        """Let no erased content stand in the database's files any longer than it has to."""
+    def scrub(self, connection: Any) -> bool:
+        """Let no erased content stand in the database's files any longer than it has to.
+
+        :returns: False if that cannot be done now, and is to be tried again.
+        """
 
     # For moving everything elsewhere (transfer.py)
 

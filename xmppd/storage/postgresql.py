@@ -200,11 +200,15 @@ class PostgreSQL(Dialect):
         """The server's own tools do that."""
         return "PostgreSQL keeps no copy of the database by itself; pg_dump makes one"
 
-    def scrub(self, connection: Any) -> None:
-        """Erased rows stand in their pages until these are cleaned up."""
+    def scrub(self, connection: Any) -> bool:
+        """Erased rows stand in their pages until these are cleaned up.
+
+        How long the server's own log has them is a matter of its configuration.
+        """
         connection.execute("VACUUM archive")
         if connection.execute("SELECT to_regclass('search')").fetchone()[0] is not None:
             connection.execute("VACUUM search")
+        return True
 
     def is_used(self, connection: Any) -> bool:
         """Whether other connections call themselves as the server's do. One that has just been closed may

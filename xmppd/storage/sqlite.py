@@ -16,6 +16,9 @@ from xmppd.storage.statement import Cursor, Row, Statement, Value
 BUSY_TIMEOUT = 30.0
 """Seconds to wait for another process that writes (a backup, a command)."""
 
+SCRUB_TIMEOUT = 0.1
+"""Seconds to wait for readers before the log is emptied: in that time nobody writes."""
+
 CHECKPOINT_PAGES = 4000
 """Pages in the log (16 MiB) before they are moved into the database; measured 10 % cheaper a row than
 1,000."""
@@ -240,9 +243,17 @@ class SQLite(Dialect):
         unfinished.replace(final)
         return f"a copy of the database as it was is in {final}"
 
-    def scrub(self, connection: Any) -> None:
-        """Deleted content is overwritten in the database (secure_delete); empty the log too."""
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    def scrub(self, connection: Any) -> bool:
+        """Deleted content is overwritten in the database (secure_delete); empty the log too.
+
+        That is not possible while anyone reads what is in it, such as a backup.
+        """
+        connection.execute(f"PRAGMA busy_timeout = {SCRUB_TIMEOUT * 1000:.0f}")
+        try:
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
+        return not busy
 
     def columns(self, connection: Any, table: str) -> list[str]:
         """From the schema that SQLite keeps."""
@@ -307,5 +318,6 @@ class MemorySQLite(SQLite):
         """It is always new."""
         return "a database in memory is not copied"
 
-    def scrub(self, connection: Any) -> None:
+    def scrub(self, connection: Any) -> bool:
         """It has no files."""
+        return True
