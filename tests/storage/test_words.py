@@ -58,6 +58,17 @@ class WordTests(TestCase):
     def test_hangul_stays_whole(self) -> None:
         self.assertEqual(words("한국어 안녕"), {"한국어", "안녕"})
 
+    def test_a_syllable_of_hangul_is_several_letters(self) -> None:
+        self.assertTrue(finds("한국", "한국어를 배워요"))
+        self.assertTrue(finds("학교", "학교에 가요"))
+        self.assertFalse(finds("국어", "한국어"))
+
+    def test_marks_of_emoji_are_no_words(self) -> None:
+        self.assertEqual(words("I \u2764\ufe0f it \U0001f468\u200d\U0001f469"), {"i", "it"})
+        self.assertEqual(terms("\u2600\ufe0f"), ())
+        self.assertTrue(finds("pizza \u2764\ufe0f", "pizza"))
+        self.assertEqual(words("1\ufe0f\u20e3 first"), {"1", "first"})
+
     def test_long_words_and_texts_are_cut(self) -> None:
         self.assertEqual(words("x" * 100), {"x" * MOST_LENGTH})
         self.assertTrue(finds("x" * 100, "x" * 90))

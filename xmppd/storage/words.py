@@ -14,7 +14,7 @@ from xmppd.core.classify import is_encryption
 from xmppd.core.ns import CLIENT
 from xmppd.core.stanza import SEPARATOR
 
-VERSION: Final = f"1 {unicodedata.unidata_version}"
+VERSION: Final = f"2 {unicodedata.unidata_version}"
 """Of the way of cutting: an index that was made in another way is made anew."""
 
 MOST_TEXT: Final = 32 * 1024
@@ -28,7 +28,10 @@ MOST_TERMS: Final = 16
 """words in it."""
 
 _BEGINNING: Final = 3
-"""Characters from which on a word finds those that begin with it."""
+"""Letters from which on a word finds those that begin with it; a syllable of Hangul is two or three."""
+
+_NO_LETTERS: Final = ((0x300, 0x36F), (0x20D0, 0x20FF), (0xFE00, 0xFE0F))
+"""Accents, marks around signs, and what chooses the look of an emoji."""
 
 _plain = re.compile("[a-z0-9]+").findall
 #: Scripts that put no space between words: Thai to Khmer, and from the radicals to the end of Han and kana.
@@ -52,7 +55,7 @@ class _Letters(dict[int, str | None]):
 
     def __missing__(self, code: int) -> str | None:
         found: str | None = chr(code)
-        if 0x300 <= code <= 0x36F:
+        if any(first <= code <= last for first, last in _NO_LETTERS):
             found = None
         elif not chr(code).isalnum() and not unicodedata.category(chr(code)).startswith("M"):
             found = " "
@@ -118,7 +121,7 @@ def _terms_of(word: str) -> list[Term]:
 
 
 def _term(word: str) -> Term:
-    return Term(word[:MOST_LENGTH], len(word) >= _BEGINNING)
+    return Term(word[:MOST_LENGTH], len(unicodedata.normalize("NFD", word)) >= _BEGINNING)
 
 
 def matcher(wanted: tuple[Term, ...]) -> Callable[[set[str]], bool]:
