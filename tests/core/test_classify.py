@@ -99,6 +99,8 @@ class WaitingReasons(TestCase):
             ("", (False, "chat state only")),
             (STATE, (False, "chat state only")),
             (STATE + "<thread>t</thread>", (False, "chat state only")),
+            (STATE + hint("no-permanent-store") + hint("no-copy"), (False, "chat state only")),
+            (STATE + "<origin-id xmlns='urn:xmpp:sid:0' id='1'/>", (False, "chat state only")),
             (STATE + hint("store"), (True, "hint store")),
             (BODY + hint("no-store"), (False, "hint no-store")),
             (BODY + hint("store") + hint("no-store"), (False, "hint no-store")),

@@ -20,6 +20,7 @@ __all__ = [
     "is_encryption",
     "is_room_private",
     "may_be_kept_for_later",
+    "says_something",
     "should_archive",
 ]
 
@@ -43,6 +44,9 @@ _HISTORY = frozenset(
         "jabber:x:conference",
     )
 )
+#: What says nothing when it stands alone, as ``<thread/>`` does not: hints and ids.
+_SILENT = frozenset((ns.HINTS, ns.STANZA_ID))
+_STATES = frozenset((ns.CHAT_STATES,))
 #: Payloads that make a message of any type one of instant messaging (XEP-0280, 6.1).
 _IN_CHATS = frozenset((ns.RECEIPTS, ns.CHAT_STATES, ns.MARKERS))
 #: What of the history nobody is to be disturbed for.
@@ -136,10 +140,15 @@ def may_be_kept_for_later(stanza: Stanza) -> Verdict:
             return Verdict(False, "hint no-store")
         if _HINT_STORE in hints:
             return Verdict(True, "hint store")
+    return _CONTENT if says_something(stanza, _STATES) else _STATE_ONLY
+
+
+def says_something(stanza: Stanza, left_out: frozenset[str]) -> bool:
+    """Whether a message has more than elements of these namespaces, hints, ids, and a thread."""
     for namespace, name, _, _ in stanza.children:
-        if namespace != ns.CHAT_STATES and name != "thread":
-            return _CONTENT
-    return _STATE_ONLY
+        if namespace not in left_out and namespace not in _SILENT and name != "thread":
+            return True
+    return False
 
 
 def is_carbon(stanza: Stanza) -> bool:

@@ -6,11 +6,11 @@ A message is written once in its sender's archive and once in its addressee's, w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from xmppd.core import ns
 from xmppd.core.account import Account
-from xmppd.core.classify import Verdict, may_be_kept_for_later, should_archive
+from xmppd.core.classify import Verdict, may_be_kept_for_later, says_something, should_archive
 from xmppd.core.context import Context
 from xmppd.core.decision import Otherwise
 from xmppd.core.events import MessageArriving, MessageSending
@@ -24,9 +24,6 @@ from xmppd.modules.retention import Quota, quota_of
 from xmppd.storage import archive as store
 
 __all__ = ["Archiving", "Options"]
-
-#: What says nothing when it stands alone, as ``<thread/>`` does not: hints and ids.
-_SILENT: Final = frozenset((ns.HINTS, ns.STANZA_ID))
 
 
 @dataclass(frozen=True)
@@ -133,8 +130,7 @@ class Archiving(Module):
         for child in stanza.children:
             if child[0] in left_out:
                 kept = stanza.keep(lambda child: child[0] not in left_out)
-                says = any(child[0] not in _SILENT and child[1] != "thread" for child in kept.children)
-                return kept if says else None
+                return kept if says_something(kept, left_out) else None
         return stanza
 
     def _is_full(self, mailbox: Mailbox) -> bool:
