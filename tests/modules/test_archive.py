@@ -606,6 +606,23 @@ class DiscoveryTests(ArchiveCase):
             self.assertNotIn(f"<feature var='{feature}'/>", server)
         self.assertNotIn("#groupchat-available", account)
 
+    def test_guests(self) -> None:
+        """MAM A37: what has no archive does not announce one, and is not asked"""
+        self.start("domains.localhost.anonymous=true")
+        guest = self.world.connect()
+        guest.open("localhost")
+        guest.ask(f"<auth xmlns='{ns.SASL}' mechanism='ANONYMOUS'/>")
+        guest.open("localhost")
+        jid = guest.bind().partition("/")[0]
+        (info,) = split(guest.ask(f"<iq type='get' id='d' to='{jid}'><query xmlns='{ns.DISCO_INFO}'/></iq>"))
+        self.assertIn("type='anonymous'", info)
+        self.assertIn(f"<feature var='{ns.PING}'/>", info)
+        for feature in (ns.MAM, ns.FULLTEXT, ns.RETRACT):
+            self.assertNotIn(f"<feature var='{feature}", info)
+        self.assertEqual(self.query(client=guest).error, "forbidden")
+        for name in ("query", "metadata", "prefs"):
+            self.assertIn("<forbidden ", self.get(name, client=guest))
+
     def test_archives_of_others(self) -> None:
         """MAM A39: forbidden, and nobody learns who exists"""
         self.talk()

@@ -105,6 +105,7 @@ class Module:
     :cvar Options: a frozen dataclass of its settings.
     :cvar features: for disco#info of the domain.
     :ivar account_features: for disco#info of every account.
+    :cvar serves_guests: whether these hold for guests, of whom nothing is kept.
     :cvar stream_features: elements that are always offered after authentication.
     """
 
@@ -113,6 +114,7 @@ class Module:
     Options: ClassVar[type] = NoOptions
     features: ClassVar[tuple[str, ...]] = ()
     account_features: tuple[str, ...] = ()
+    serves_guests: ClassVar[bool] = True
     stream_features: ClassVar[tuple[bytes, ...]] = ()
 
     def __init__(self, context: Context, options: Any) -> None:

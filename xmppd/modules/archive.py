@@ -49,6 +49,7 @@ class Archive(Module):
         Xep("0059", "1.0", "Result Set Management"),
     )
     account_features = (ns.MAM, ns.MAM_EXTENDED, ns.MAM_GROUPCHAT_FIELD, ns.RSM)
+    serves_guests = False
 
     def __init__(self, context: Context, options: Any) -> None:
         super().__init__(context, options)

@@ -71,17 +71,14 @@ class Disco(Module):
         self._domain_items = b""
         self._account_info: dict[str, bytes] = {}
 
-    def _all(self, attribute: str) -> set[str]:
-        modules = self.context.host.modules.values()
-        return {feature for module in modules for feature in getattr(module, attribute)}
-
     # -- the domain
 
     def domain_info(self) -> Any:
         """What the domain is and can do, as wokkel's DiscoInfo."""
         if self._domain_info is None:
-            info = _info("server", "im", self._all("features"))
-            for module in self.context.host.modules.values():
+            modules = self.context.host.modules.values()
+            info = _info("server", "im", {feature for module in modules for feature in module.features})
+            for module in modules:
                 for form in module.domain_forms():
                     info.append(forms.result_form(form.form_type, form.fields))
             self._domain_info = info
@@ -117,7 +114,7 @@ class Disco(Module):
             return ns.DISCO_INFO, "query", self._node_info(account, request)
         kind = "anonymous" if account.is_guest else "registered"
         if kind not in self._account_info:
-            info = _info("account", kind, self._all("account_features"))
+            info = _info("account", kind, self._account_features(guest=account.is_guest))
             self._account_info[kind] = tree.write(info.toElement())
         return ns.DISCO_INFO, "query", self._account_info[kind]
 
@@ -129,6 +126,15 @@ class Disco(Module):
             return ns.DISCO_ITEMS, "query", self._node_items(account, request)
         available = [(session.jid.text, "") for session in account.sessions if session.available]
         return ns.DISCO_ITEMS, "query", _items(available)
+
+    def _account_features(self, *, guest: bool) -> set[str]:
+        modules = self.context.host.modules.values()
+        return {
+            feature
+            for module in modules
+            if module.serves_guests or not guest
+            for feature in module.account_features
+        }
 
     async def _account(self, request: IqRequest) -> Account:
         """The account that is asked about.

@@ -58,6 +58,7 @@ class Retraction(Module):
     xeps = (Xep("0424", "0.4.2", "Message Retraction"),)
     features = (ns.RETRACT, ns.RETRACT_TOMBSTONE)
     account_features = (ns.RETRACT, ns.RETRACT_TOMBSTONE)
+    serves_guests = False
 
     @on(MessageSending, Stage.NOTIFY)
     def sending(self, event: MessageSending) -> None:

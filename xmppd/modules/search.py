@@ -47,6 +47,7 @@ class Search(Module):
     xeps = (Xep("0431", "0.2.0", "Full Text Search in MAM"),)
     Options = Options
     account_features: tuple[str, ...] = (ns.FULLTEXT,)
+    serves_guests = False
 
     def __init__(self, context: Context, options: Any) -> None:
         super().__init__(context, options)
