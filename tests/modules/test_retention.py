@@ -8,6 +8,7 @@ from tests.modules.archives import ArchiveConversation
 from tests.modules.conversation import User
 from xmppd.core.module import Module
 from xmppd.modules import retention
+from xmppd.modules.redaction import Scope, erase
 from xmppd.modules.retention import Retention
 from xmppd.storage import database
 from xmppd.storage.errors import FaultError
@@ -250,5 +251,45 @@ class QuotaTests(RetentionConversation):
         self.receive("late", to="juliet")
         self.assertEqual(self.history("juliet"), ["late"])
 
+    def test_there_is_room_again_once_what_waits_was_erased(self) -> None:
+        """No delivery tells of it: it is looked at again after a while."""
+        romeo = self.user("romeo/orchard")
+        for number in range(5):
+            self.chat(romeo, "juliet", str(number))
+        self.server.wait_for(erase(self.module().context, self.account("juliet"), Scope()))
+        romeo.take()
+        self.chat(romeo, "juliet", "too early")
+        self.assertIn("<resource-constraint ", romeo.take()[0])
+        self.server.advance(retention.LOOK_AGAIN)
+        # The first one finds it out.
+        self.chat(romeo, "juliet", "a")
+        self.assertIn("<resource-constraint ", romeo.take()[0])
+        self.chat(romeo, "juliet", "b")
+        self.assertEqual(romeo.take(), [])
+        self.assertEqual(self.history("juliet")[-1], "b")
+
     def test_accounts_without_a_word_cost_nothing(self) -> None:
         self.assertEqual((self.module()._since, self.module()._full), ({}, {}))
+
+
+class QuotaWithoutCleaningTests(RetentionConversation):
+    """The quota is looked after between two clean-ups, when what waits has become too old."""
+
+    settings = (
+        "limits.archive_messages=5",
+        "limits.offline_expires_after=1d",
+        "modules.retention.archive_cleanup_interval=100d",
+    )
+
+    def test_the_mark_in_memory_moves_with_that_on_the_disk(self) -> None:
+        self.receive("1", "2", to="juliet")
+        first, last = (row.seq for row in self.rows("juliet"))
+        self.pass_time(2 * DAY, 3600)
+        self.receive("3", "4", "5", "6", to="juliet")
+        self.pass_time(retention.LOOK_AGAIN, 1)
+        self.receive("too much", to="juliet")
+        self.pass_time(1)
+        self.assertEqual(self.history("juliet"), ["2", "3", "4", "5", "6"])
+        mailbox = self.account("juliet").mailbox
+        assert mailbox is not None
+        self.assertTrue(first <= mailbox.mark < last)

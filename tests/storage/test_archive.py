@@ -457,3 +457,10 @@ class DeliveryTests:
         with self.store.transaction() as cursor:
             cursor.executemany(archive.DELETE_DELIVERED.sql, [(self.account, 5), (self.account, 7)])
         self.assertEqual(self.greatest(), 7)
+
+    def test_sequence_of_a_row_that_was_taken_back_is_never_used_again(self) -> None:
+        self.add(5, history=0)
+        with self.store.transaction() as cursor:
+            self.assertTrue(archive.forget(cursor, self.account, 5))
+            self.assertFalse(archive.forget(cursor, self.account, 5))
+        self.assertEqual((self.seqs(), self.greatest()), ([], 5))
