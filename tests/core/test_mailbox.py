@@ -237,6 +237,23 @@ class PassingTests(unittest.SynchronousTestCase):
         box.confirm([1])
         self.assertEqual((box.take_finished(), box.take_finished(), box.passing), ([1], [], set()))
 
+    def test_erased_row_is_gone_without_a_word(self) -> None:
+        box = mailbox()
+        box.passing.update((1, 2))
+        box.erase({1})
+        box.confirm([1])
+        self.assertEqual((box.passing, box.take_finished()), ({2}, []))
+
+    def test_erased_row_is_not_sent_behind_a_replay(self) -> None:
+        box, phone = mailbox(0, (), 1), session()
+        self.assertTrue(box.begin_replay(phone))
+        for row in (2, 3):
+            box.deliver(phone, message(), row)
+        box.erase({2})
+        box.read_to(1)
+        box.end_replay(phone)
+        self.assertEqual((phone.rows, box.mark), ([3], 2))
+
     def test_history_stays(self) -> None:
         box, phone = mailbox(), session()
         box.deliver(phone, message(), 1)

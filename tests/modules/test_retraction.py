@@ -107,6 +107,13 @@ class TombstoneTests(RetractionConversation):
         self.chat(self.romeo, "juliet", "a")
         self.assertEqual(self.history("juliet"), ["fallback", "a"])
 
+    def test_what_comes_later_in_the_same_moment_is_not_meant(self) -> None:
+        """Both are written together, before the archive is searched."""
+        inner = f"<retract xmlns='{RETRACT}' id='a'/><body>fallback</body>"
+        for number, content in (("r1", inner), ("a", "<body>a</body>")):
+            self.romeo.client.send(f"<message to='juliet@example.org' id='{number}'>{content}</message>")
+        self.assertEqual(self.history("juliet"), ["fallback", "a"])
+
     def test_a_retraction_stays(self) -> None:
         """MAM A42; section 5: whoever was away learns of it from the archive; so it is not retracted"""
         self.chat(self.romeo, "juliet", "a")
