@@ -159,6 +159,36 @@ class NegativePriorityTests(unittest.SynchronousTestCase):
         box.confirm([1])
         self.assertEqual(box.mark, 1)
 
+    def test_same_session_does_not_get_it_again_after_another_one(self) -> None:
+        """The other one died before it confirmed"""
+        for seen in (False, True):
+            box, phone, desk = mailbox(), session(None), session()
+            box.deliver(phone, message(), 1)
+            if seen:
+                box.confirm([1])
+            self.assertTrue(box.claim(desk, 1))
+            box.read_to(1)
+            box.gone(desk)
+            phone.priority = 0
+            self.assertFalse(box.claim(phone, 1))
+            box.read_to(1)
+            self.assertEqual(box.mark, int(seen))
+            box.confirm([1])
+            self.assertEqual(box.mark, 1)
+
+    def test_it_confirms_only_while_another_one_owes_the_row(self) -> None:
+        box, bot, desk = mailbox(), session(-1), session()
+        box.deliver(bot, message(), 1)
+        self.assertTrue(box.claim(desk, 1))
+        box.read_to(1)
+        box.gone(desk)
+        box.confirm([1])
+        self.assertEqual((box.mark, box.has_backlog), (0, True))
+        self.assertTrue(box.claim(session(), 1))
+        box.read_to(1)
+        box.confirm([1])
+        self.assertEqual(box.mark, 1)
+
     def test_dead_session_is_forgotten(self) -> None:
         box, bot = mailbox(), session(-1)
         box.deliver(bot, message(), 1)
@@ -280,7 +310,6 @@ class Model(RuleBasedStateMachine):
         #: What went to a session of negative priority.
         self.shown: set[tuple[FakeSession, int]] = set()
         self.acked: set[tuple[FakeSession, int]] = set()
-        self.claimed: set[int] = set()
         #: A replay under way: who, from where, up to where, and what the disk gave.
         self.reading: tuple[FakeSession, int, int, list[int]] | None = None
 
@@ -339,10 +368,10 @@ class Model(RuleBasedStateMachine):
         if who not in self.alive:
             return
         rows, self.unacked[who] = self.unacked[who][:number], self.unacked[who][number:]
+        # Who shows that it has a row that another session owes by now spares that one the trouble.
+        self.got |= {row for row in rows if self.counts[who, row] or row in self.box.owed}
         self.box.confirm(rows)
         self.acked |= {(who, row) for row in rows}
-        # Who shows that it has a row that another session owes by now spares that one the trouble.
-        self.got |= {row for row in rows if self.counts[who, row] or row in self.claimed}
 
     @rule(who=consumes(sessions))
     def die(self, who: FakeSession) -> None:
@@ -383,8 +412,6 @@ class Model(RuleBasedStateMachine):
             self.counts[who, row] = True
             if (who, row) in self.acked:
                 self.got.add(row)
-        if waited:
-            self.claimed.add(row)
 
     @precondition(lambda self: self.reading is None)
     @rule()

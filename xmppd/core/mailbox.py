@@ -58,8 +58,8 @@ class Mailbox:
         self._finished: list[int] = []
         self._replaying: Session | None = None
         self._held: list[tuple[Stanza, int | None]] = []
-        #: Rows that wait although a session has been sent them, because it does not count; and those of them
-        #: that it has acknowledged.
+        #: Rows that a session has been sent which does not count, and so wait all the same; and those of them
+        #: that it has acknowledged while nobody owed them.
         self._shown: dict[int, Session] = {}
         self._seen: set[int] = set()
         self._moved = moved
@@ -122,12 +122,14 @@ class Mailbox:
         """Whether a row of the backlog is to be sent to a session, which owes it from now on."""
         if row <= self.mark or row in self.confirmed or row in self.owed:
             return False
-        had_it = self._shown.pop(row, None) is session
         self._owe(session, row)
-        if had_it and row in self._seen:
+        if self._shown.get(row) is not session:
+            return True
+        # From now on it counts.
+        del self._shown[row]
+        if row in self._seen:
             self.confirm((row,))
-        self._seen.discard(row)
-        return not had_it
+        return False
 
     def read_to(self, row: int) -> None:
         """All rows up to here have been claimed or are confirmed."""
@@ -153,10 +155,12 @@ class Mailbox:
     def confirm(self, rows: Iterable[int]) -> None:
         """A client has these rows."""
         for row in rows:
-            if row in self._shown:
+            if row in self._shown and row not in self.owed:
                 self._seen.add(row)
             elif row > self.mark:
                 self.owed.pop(row, None)
+                self._shown.pop(row, None)
+                self._seen.discard(row)
                 self.confirmed.add(row)
                 if row in self.passing:
                     self.passing.discard(row)
