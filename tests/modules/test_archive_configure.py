@@ -9,7 +9,7 @@ from tests.modules.archives import ArchiveConversation
 from tests.modules.conversation import User
 from xmppd.modules import redaction
 from xmppd.modules.archive_configure import read_moment
-from xmppd.storage import database, sqlite
+from xmppd.storage import archive, database, sqlite
 from xmppd.storage.archive import TOMBSTONE
 from xmppd.testing import BEGINNING
 
@@ -140,6 +140,15 @@ class DeletionTests(ConfigureConversation):
 
     def test_many_go_in_steps(self) -> None:
         self.patch(redaction, "STEP", 2)
+        self.assert_steps(3)
+
+    def test_large_ones_go_in_smaller_steps(self) -> None:
+        """Nobody waits while many of them are erased."""
+        self.patch(redaction, "STEP_BYTES", 1 + max(len(row.stanza) for row in self.rows("romeo")))
+        self.patch(archive, "PIECE", 1)
+        self.assert_steps(3)
+
+    def assert_steps(self, number: int) -> None:
         names: list[str] = []
         write = self.server.database.write
 
@@ -149,7 +158,7 @@ class DeletionTests(ConfigureConversation):
 
         self.patch(self.server.database, "write", note)
         self.assertIn("5 messages", self.do("everything", sure="1"))
-        self.assertEqual(names.count("erase messages"), 3)
+        self.assertEqual(names.count("erase messages"), number)
 
     def test_no_file_has_the_content_any_more(self) -> None:
         """Not the table, not a free page, not the log."""

@@ -172,6 +172,21 @@ class ReplayTests(OfflineCase):
         self.world.settle()
         self.assertEqual(self.bodies(desk), [str(number) for number in range(60)])
 
+    def test_large_messages(self) -> None:
+        """A slice has fewer of them"""
+        self.patch(store, "PAGE_BYTES", 1)
+        self.patch(store, "PIECE", 5)
+        self.write(*map(str, range(12)))
+        desk = self.bound("desk")
+        producer = desk.transport.producer
+        producer.pauseProducing()
+        self.tell(desk, "<presence/>")
+        outbox = self.account("bob").sessions[0].outbox  # type: ignore[attr-defined]
+        self.assertEqual(b"".join(outbox._pending).count(b"<body>"), 5)
+        producer.resumeProducing()
+        self.world.settle()
+        self.assertEqual(self.bodies(desk), [str(number) for number in range(12)])
+
     def test_gone_in_the_middle(self) -> None:
         """What was not given yet is not lost, nor is what arrived meanwhile"""
         self.write(*map(str, range(60)))

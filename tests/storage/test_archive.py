@@ -10,6 +10,7 @@ from tests.storage.base import BlockingStore, examples, message, on_each_databas
 from xmppd.storage import accounts, archive, marks
 from xmppd.storage.archive import TOMBSTONE, ArchiveRow, Expired, Page, Query, Usage
 from xmppd.storage.marks import Mark
+from xmppd.storage.statement import Cursor
 
 OWN = "juliet@example.org"
 PEERS = st.sampled_from([OWN, "romeo@example.net", "nurse@example.org"])
@@ -294,6 +295,11 @@ class DeliveryTests:
             )
             self.assertEqual(found[0].stanza, message(seq=2).stanza)
             self.assertEqual([row.seq for row in archive.deliverable(cursor, self.account, 0, 2)], [1, 2])
+            self.patch(archive, "PAGE_BYTES", 1)
+            for piece in (1, 2):
+                self.patch(archive, "PIECE", piece)
+                part = archive.deliverable(cursor, self.account, 1, 10)
+                self.assertEqual([row.seq for row in part], [2, 4][:piece])
             self.assertEqual(archive.owed(cursor, self.account, 1, 10), 3)
             self.assertEqual(archive.owed(cursor, self.account, 1, 2), 2)
 
@@ -410,12 +416,23 @@ class DeliveryTests:
         self.add(2, stanza=b"<message id='m2'/>")
         self.add(4, stanza=b"<message id='m1'/>", outgoing=1)
         with self.store.transaction() as cursor:
-            found = archive.containing(cursor, self.account, "romeo@example.net", b"'m1'", outgoing=False)
-            self.assertEqual([row.seq for row in found], [3, 1])
-            near = archive.containing(
-                cursor, self.account, "romeo@example.net", b"'m1'", outgoing=False, limit=2
-            )
-            self.assertEqual([row.seq for row in near], [3])
+            for before, limit, expected in ((9, 9, [3, 1]), (9, 2, [3]), (3, 9, [1]), (1, 9, [])):
+                self.assertEqual(self.containing(cursor, before=before, limit=limit), expected)
+                self.patch(archive, "PIECE", 1)
+                self.assertEqual(self.containing(cursor, before=before, limit=limit), expected)
+                self.patch(archive, "PIECE", 10)
+
+    def test_large_rows_count_as_several_where_one_is_looked_for(self) -> None:
+        """What a client can have read for one message of its own is bounded."""
+        self.add(*range(1, 31), stanza=b"<message id='m1'>%b</message>" % (b"x" * 3 * archive.ROW_BYTES))
+        with self.store.transaction() as cursor:
+            self.assertEqual(self.containing(cursor, before=99, limit=41), [*range(30, 19, -1)])
+
+    def containing(self, cursor: Cursor, *, before: int, limit: int) -> list[int]:
+        found = archive.containing(
+            cursor, self.account, "romeo@example.net", b"'m1'", outgoing=False, before=before, limit=limit
+        )
+        return [row.seq for row in found]
 
     def test_archive_is_erased_in_steps(self) -> None:
         self.add(*range(1, 8))

@@ -113,7 +113,8 @@ class Offline(Module):
                 else:
                     self._send(session, mailbox, row)
         else:
-            if len(rows) == SLICE:
+            if rows:
+                # There may be more; it is seen when the next slice has none.
                 until = rows[-1].seq
         mailbox.read_to(until)
 

@@ -21,8 +21,10 @@ from xmppd.storage.statement import Cursor
 
 __all__ = ["Scope", "erase", "redact", "tombstone", "wipe"]
 
-#: Messages that one transaction erases, and seconds until the next one: in between others write.
+#: Messages that one transaction erases, or bytes of them after which it ends, and seconds until the next one:
+#: in between others write.
 STEP: Final = 200
+STEP_BYTES: Final = 512 * 1024
 PAUSE: Final = 0.05
 
 
@@ -79,16 +81,16 @@ async def erase(
     erased, after = 0, scope.start
     end = context.archive.latest if scope.end is None else scope.end
     while True:
-        last, rows = await context.database.write(
+        following, rows = await context.database.write(
             "erase messages", _erase_some, account.id, scope.peer, after, end
         )
         wipe(context, account, rows)
         erased += len(rows)
         if report is not None:
             report(erased)
-        if last is None:
+        if following is None:
             break
-        after = last + 1
+        after = following
         await _pause(context, PAUSE)
     if erased:
         await context.database.scrub()
@@ -98,10 +100,19 @@ async def erase(
 def _erase_some(
     cursor: Cursor, account: int, peer: str | None, start: int, end: int
 ) -> tuple[int | None, list[int]]:
-    """Erase a step's rows; where the next step begins behind, and what was erased."""
-    found = store.rows(cursor, account, peer=peer, start=start, end=end, limit=STEP)
-    erased = [row.seq for row in found if row.kind < TOMBSTONE and redact(cursor, row)]
-    return (found[-1].seq if len(found) == STEP else None), erased
+    """Erase a step's rows; where the next step begins, if there is one, and what was erased."""
+    erased: list[int] = []
+    looked = size = 0
+    while looked < STEP and size < STEP_BYTES:
+        most = min(store.PIECE, STEP - looked)
+        found = store.rows(cursor, account, peer=peer, start=start, end=end, limit=most)
+        erased += [row.seq for row in found if row.kind < TOMBSTONE and redact(cursor, row)]
+        if len(found) < most:
+            return None, erased
+        start = found[-1].seq + 1
+        looked += len(found)
+        size += sum(len(row.stanza) for row in found)
+    return start, erased
 
 
 def _pause(context: Context, seconds: float) -> Deferred[None]:

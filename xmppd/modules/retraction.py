@@ -109,13 +109,18 @@ def _find(cursor: Cursor, account: int, wanted: _Retracted) -> ArchiveRow | None
     """The newest message of that name, of the same author, before the retraction."""
     fragment = f" id='{escape_attribute(wanted.id)}'".encode()
     rows = store.containing(
-        cursor, account, wanted.peer.bare.text, fragment, outgoing=wanted.outgoing, limit=MOST_BACK
+        cursor,
+        account,
+        wanted.peer.bare.text,
+        fragment,
+        outgoing=wanted.outgoing,
+        before=wanted.row,
+        limit=MOST_BACK,
     )
     for row in rows:
-        if row.seq < wanted.row:
-            message = arrived(row.stanza)
-            if message.id == wanted.id and _may_be_retracted(row, message, wanted):
-                return row if row.kind < TOMBSTONE else None
+        message = arrived(row.stanza)
+        if message.id == wanted.id and _may_be_retracted(row, message, wanted):
+            return row if row.kind < TOMBSTONE else None
     return None
 
 

@@ -4,7 +4,7 @@ XEP-0160).
 (sequence.py): it is order, time and, with the owner, the key. Times are asked for as ranges of sequences.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,6 +25,12 @@ COUNT_LIMIT = 10_000
 PAGE_BYTES = 512 * 1024
 """Bytes of stanzas after which a page ends: a client must be able to take it, and to be sent it once more
 (XEP-0198), without more being kept for it than for others."""
+
+PIECE = 10
+"""Rows that are read at once where they may be large and a few may be enough."""
+
+ROW_BYTES = 16 * 1024
+"""Bytes for which a large row counts as one more, where what is read is bounded by rows."""
 
 FLOOR = "sequence_floor"
 """In `meta`: a sequence that no row may have any more, since later ones were erased."""
@@ -269,17 +275,26 @@ def bounds(cursor: Cursor, account: int) -> tuple[int, int] | None:
 
 
 def deliverable(cursor: Cursor, account: int, after: int, limit: int) -> list[Delivery]:
-    """The next rows to deliver above a sequence, in order; those that are confirmed already are among
-    them."""
-    cursor.execute(
-        "SELECT seq, peer, resource, own_resource, history, stanza FROM archive"
-        " WHERE account = ? AND seq > ? AND deliver = 1 ORDER BY seq LIMIT ?",
-        (account, after, limit),
-    )
-    return [
-        Delivery(seq, peer, resource, own_resource, bool(history), bytes(stanza))
-        for seq, peer, resource, own_resource, history, stanza in cursor.fetchall()
-    ]
+    """The next rows to deliver above a sequence, in order, as many as make a page; those that are confirmed
+    already are among them. None where there are no more."""
+    found: list[Delivery] = []
+    size = 0
+    while len(found) < limit and size <= PAGE_BYTES:
+        cursor.execute(
+            "SELECT seq, peer, resource, own_resource, history, stanza FROM archive"
+            " WHERE account = ? AND seq > ? AND deliver = 1 ORDER BY seq LIMIT ?",
+            (account, after, min(PIECE, limit - len(found))),
+        )
+        piece = [
+            Delivery(seq, peer, resource, own_resource, bool(history), bytes(stanza))
+            for seq, peer, resource, own_resource, history, stanza in cursor.fetchall()
+        ]
+        if not piece:
+            break
+        found += piece
+        size += sum(len(row.stanza) for row in piece)
+        after = piece[-1].seq
+    return found
 
 
 def passing(cursor: Cursor) -> dict[int, list[int]]:
@@ -397,20 +412,28 @@ def _canonical(stanza: bytes) -> bytes:
 
 
 def containing(
-    cursor: Cursor, account: int, peer: str, fragment: bytes, *, outgoing: bool, limit: int = 1000
-) -> list[ArchiveRow]:
-    """Rows whose stanza has these bytes, newest first, among the newest `limit` of one side of a
-        conversation.
-     For the rare message that speaks of an earlier one by the id that its sender gave it (XEP-0424): an index
-    over these ids would cost more with each message.
+    cursor: Cursor, account: int, peer: str, fragment: bytes, *, outgoing: bool, before: int, limit: int
+) -> Iterator[ArchiveRow]:
+    """Rows whose stanza has these bytes, newest first, among the last ones before a sequence of one side of a
+    conversation. They are read as far as they are asked for. For the rare message that speaks of an earlier
+    one by the id that its sender gave it (XEP-0424): an index over these ids would cost more with each
+    message.
+
+    :param limit: rows to look at, at most; large ones count as several.
     """
-    found = cursor.stanzas(
-        "SELECT seq, stanza FROM archive WHERE account = ? AND peer = ? AND outgoing = ?"
-        " ORDER BY seq DESC LIMIT ?",
-        (account, peer, int(outgoing), limit),
-    )
-    hits = [seq for seq, stanza in sorted(found, reverse=True) if fragment in stanza]
-    return [row for seq in hits for row in rows(cursor, account, start=seq, end=seq)]
+    while limit > 0:
+        found = cursor.stanzas(
+            "SELECT seq, stanza FROM archive WHERE account = ? AND peer = ? AND outgoing = ? AND seq < ?"
+            " ORDER BY seq DESC LIMIT ?",
+            (account, peer, int(outgoing), before, min(PIECE, limit)),
+        )
+        for seq, stanza in sorted(found, reverse=True):
+            if fragment in stanza:
+                yield from rows(cursor, account, start=seq, end=seq)
+        if len(found) < min(PIECE, limit):
+            break
+        before = min(seq for seq, _ in found)
+        limit -= sum(1 + len(stanza) // ROW_BYTES for _, stanza in found)
 
 
 def redact(cursor: Cursor, account: int, seq: int, stanza: bytes) -> bool:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from sys import maxsize
 from typing import TYPE_CHECKING
 
 from xmppd.core import ns
+from xmppd.core.errors import StreamError
 from xmppd.core.jid import JID
+from xmppd.core.stanza import Stanza
 from xmppd.storage import archive
 from xmppd.storage.archive_ids import ArchiveIds, load_key
 from xmppd.storage.database import Database
 from xmppd.storage.sequence import Sequence
 from xmppd.storage.statement import Unit
-from xmppd.xml import tree
+from xmppd.xml.items import Item, Limits, standard_header
+from xmppd.xml.parser import XMLParser
 
 if TYPE_CHECKING:
     from xmppd.core.account import Account
     from xmppd.core.context import Ticket
-    from xmppd.core.stanza import Stanza
 
 __all__ = ["ArchiveBook", "arrived"]
 
@@ -126,9 +129,28 @@ class ArchiveBook:
         return {row: self.mark(account, arrived(stored), row) for row, stored in found.items()}
 
 
+#: What was stored came through the limits that held then.
+_STORED = Limits(stanza_bytes=maxsize, elements=maxsize, depth=maxsize, attributes=maxsize)
+_HEADER = standard_header(ns.CLIENT)
+
+
 def arrived(stored: bytes) -> Stanza:
-    """The message that was stored, as it arrived."""
-    message = tree.stanza(tree.parse(stored))
+    """The message that was stored, as it arrived.
+
+    No tree is built: for 256 KiB of many small pieces that took a tenth of a second.
+
+    :raises ValueError: if it is none.
+    """
+    parser = XMLParser(_HEADER, limits=_STORED)
+    items: list[Item] = []
+    try:
+        parser.feed(stored, items)
+    except StreamError as error:
+        raise ValueError(error.condition) from None
+    finally:
+        parser.close()
+    (message,) = items
+    assert isinstance(message, Stanza)
     to, sender = message.attrs.pop("to", None), message.attrs.pop("from", None)
     message.to = JID.parse(to) if to else None
     message.sender = JID.parse(sender) if sender else None
