@@ -528,3 +528,97 @@ class CloseTests(WriterTestCase):
         self.clock.advance(0)
         self.assertEqual(self.heard, [("a", "ClosedError")])
         self.assertRaises(ClosedError, self.writer.write, "function", lambda cursor: None, ())
+
+
+class ReentrantTests(WriterTestCase):
+    """Whoever hears of a group may close the writer, as the server does at the end of its last write."""
+
+    def closing(self, *names: str) -> Any:
+        """A callback that queues rows and closes, as `Server.stop` does."""
+
+        def close(result: Any) -> Any:
+            self.append(*names)
+            self.closed = Deferred.fromCoroutine(self.writer.close())
+            return result
+
+        return close
+
+    def test_closed_by_a_completion_it_ends_after_the_group_that_is_left(self) -> None:
+        self.writer.write("last", lambda cursor: None, ()).addCallback(self.closing("a"))
+        self.clock.advance(0.005)
+        self.runner.end(values={0: None})
+        self.clock.advance(0)
+        self.assertEqual(self.names(), [["last"], ["a"]])
+        self.assertNoResult(self.closed)
+        self.assertFalse(self.writer.closed)
+        self.runner.end()
+        self.successResultOf(self.closed)
+        self.assertEqual(self.heard, ["a"])
+
+    def test_closed_by_a_completion_with_nothing_left_it_ends_at_once(self) -> None:
+        self.writer.write("last", lambda cursor: None, ()).addCallback(self.closing())
+        self.clock.advance(0.005)
+        self.runner.end(values={0: None})
+        self.successResultOf(self.closed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_closed_by_a_completion_it_forgets_no_reader(self) -> None:
+        self.writer.write("last", lambda cursor: None, ()).addCallback(self.closing("a"))
+        self.clock.advance(0.005)
+        settled = self.writer.settled()
+        self.runner.end(values={0: None})
+        self.successResultOf(settled)
+
+    def test_reader_that_comes_in_a_completion_sees_the_group_after(self) -> None:
+        later: list[Any] = []
+
+        def more(_: object) -> None:
+            self.append("a")
+            later.append(self.writer.settled())
+
+        self.writer.write("first", lambda cursor: None, ()).addCallback(more)
+        self.clock.advance(0.005)
+        self.runner.end(values={0: None})
+        self.assertNoResult(later[0])
+        self.clock.advance(0.005)
+        self.runner.end()
+        self.successResultOf(later[0])
+
+    def test_closed_when_a_fault_is_told_it_reports_what_is_lost(self) -> None:
+        class Closing(NotedEvents):
+            def on_fault(inner, error: BaseException) -> None:
+                if not self.writer.closing:
+                    self.closing("b")(None)
+
+        self.writer.observe(Closing())
+        self.append("a")
+        self.clock.advance(0.005)
+        self.fail_group()
+        self.clock.advance(LAST_RETRY)
+        self.assertEqual(self.runner.waiting, [])
+        self.successResultOf(self.closed)
+        self.assertEqual(self.heard, [("a", "ClosedError"), ("b", "ClosedError")])
+
+    def test_closed_while_a_queue_is_full_it_writes_all_of_it(self) -> None:
+        self.append("a")
+        self.clock.advance(0.005)
+        self.append(*"bcdefghijklm")
+        self.assertTrue(self.writer.full)
+        closed = Deferred.fromCoroutine(self.writer.close())
+        self.append("n")
+        self.runner.end()
+        self.clock.advance(0)
+        self.runner.end()
+        self.successResultOf(closed)
+        self.assertEqual(self.heard, list("abcdefghijklmn"))
+        self.assertEqual(self.observer.events, ["full", "drained"])
+
+    def test_closed_while_a_fault_and_a_full_queue_last(self) -> None:
+        self.append(*"abcdefghijk")
+        self.clock.advance(0)
+        self.fail_group()
+        closed = Deferred.fromCoroutine(self.writer.close())
+        self.fail_group()
+        self.successResultOf(closed)
+        self.assertEqual(self.heard, [(name, "ClosedError") for name in "abcdefghijk"])
+        self.assertEqual(self.writer.queued, 0)

@@ -203,6 +203,7 @@ class GroupWriter:
         self._start()
 
     def _start(self) -> None:
+        self._busy = True
         if self._in_doubt is not None:
             self._spawn(self._resolve(*self._in_doubt))
             return
@@ -229,7 +230,6 @@ class GroupWriter:
         self._spawn(self._run(units))
 
     def _spawn(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
-        self._busy = True
         Deferred.fromCoroutine(coroutine).addErrback(self._broken)
 
     def _broken(self, failure: Failure) -> None:
@@ -261,24 +261,23 @@ class GroupWriter:
             self._put_back(self._running)
             self._start()
 
-    # Ends
+    # Ends. It counts as busy until everyone was told: who hears of a group may queue more, or close.
 
     def _ended_well(self, units: list[Unit | Write], outcome: Outcome) -> None:
         self._running = []
-        self._busy = False
         self._count(units, outcome)
         self._complete(units, outcome)
         self._release(self._waiting_running)
         if self.faulted:
             self._recovered()
         self._check_drained()
+        self._busy = False
         if self._queue:
             self._start_in(self._delay())
         elif self.closing:
             self._close()
 
     def _ended_in_fault(self, units: list[Unit | Write], error: Exception) -> None:
-        self._busy = False
         self._put_back(units)
         self.counters.faults += 1
         if not self.faulted:
@@ -289,6 +288,7 @@ class GroupWriter:
         self._fail_impatient(error)
         self._tell("on_fault", error)
         self._check_drained()
+        self._busy = False
         if self.closing:
             self._give_up()
         else:
