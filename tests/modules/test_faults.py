@@ -27,8 +27,11 @@ class FaultTests(TestCase):
         self.world.stop()
 
     def break_disk(self) -> None:
+        full = sqlite3.OperationalError("database or disk is full")
+        full.sqlite_errorcode = sqlite3.SQLITE_FULL
+
         def fail(connection: Any) -> None:
-            raise sqlite3.OperationalError("database or disk is full")
+            raise full
 
         self.patch(self.world.database.dialect, "commit", fail)
 

@@ -18,7 +18,7 @@ from tests.storage.base import Noted, bad, message, on_each_database
 from xmppd.storage import archive, meta
 from xmppd.storage.archive import APPEND, Query
 from xmppd.storage.database import Database, dialect_of
-from xmppd.storage.errors import ClosedError, FaultError, RefusedError, SchemaError, StorageError
+from xmppd.storage.errors import ClosedError, FaultError, InUseError, RefusedError, SchemaError, StorageError
 from xmppd.storage.statement import Cursor
 from xmppd.storage.threads import NoThreads
 
@@ -201,6 +201,18 @@ class DatabaseTests:
     async def test_opened_twice_in_a_row_it_has_what_it_had(self) -> None:
         url = self.make_url()
         database = await self.make_database(url)
+        await database.write("put", meta.put, "a", "1")
+        await database.close()
+        again = await self.make_database(url)
+        self.assertEqual(await again.read("get", meta.get, "a"), "1")
+
+    async def test_one_process_at_a_time(self) -> None:
+        url = self.make_url()
+        database = await self.make_database(url)
+        for _ in range(2):
+            opening = Deferred.fromCoroutine(Database(reactor, url).open())
+            error = await self.assertFailure(opening, InUseError)
+            self.assertIn("in use by another process", str(error))
         await database.write("put", meta.put, "a", "1")
         await database.close()
         again = await self.make_database(url)

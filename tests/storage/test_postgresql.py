@@ -14,13 +14,20 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.postgres import PostgreSQLServer, server
 from tests.storage.base import BlockingStore, Noted, OnPostgreSQL, StorageTestCase, message
-from tests.storage.test_database import seqs
+from tests.storage.test_database import ThreadlessReactor, seqs
 from tests.storage.test_writer import NotedEvents
-from xmppd.storage import meta
+from xmppd.storage import meta, postgresql
 from xmppd.storage.archive import APPEND
 from xmppd.storage.database import Database, dialect_of
-from xmppd.storage.errors import FaultError, RefusedError
-from xmppd.storage.postgresql import PostgreSQL, placeholders
+from xmppd.storage.errors import (
+    FaultError,
+    FullError,
+    RefusedError,
+    StorageError,
+    UnreachableError,
+)
+from xmppd.storage.postgresql import LOCK, PostgreSQL, placeholders
+from xmppd.storage.threads import NoThreads
 
 
 def sleep(seconds: float) -> Deferred[None]:
@@ -35,6 +42,17 @@ async def wait_for(database: Database, *, faulted: bool) -> None:
 class SpellingTests(SynchronousTestCase):
     def test_parameters(self) -> None:
         self.assertEqual(placeholders("SELECT ? WHERE x % 2 = ?"), "SELECT %s WHERE x %% 2 = %s")
+
+    def test_what_waiting_may_help(self) -> None:
+        dialect = PostgreSQL("postgresql://")
+        self.assertIsInstance(dialect.fault(psycopg.OperationalError("Connection refused")), UnreachableError)
+        self.assertIsInstance(
+            dialect.fault(psycopg.OperationalError("FATAL:  the database system is starting up")),
+            UnreachableError,
+        )
+        for error in (psycopg.OperationalError('FATAL:  role "x" does not exist'), errors.AdminShutdown()):
+            self.assertNotIsInstance(dialect.fault(error), UnreachableError)
+        self.assertIsInstance(dialect.fault(errors.DiskFull()), FullError)
 
     def test_what_is_a_fault_and_what_is_a_mistake(self) -> None:
         dialect = PostgreSQL("postgresql://")
@@ -88,6 +106,122 @@ class StatementTests(OnPostgreSQL, StorageTestCase):
                 Deferred.fromCoroutine(Database(reactor, url).open()), FaultError
             )
             self.assertEqual(str(error), "the address of the database is no postgresql://USER@HOST/NAME")
+
+
+class OpeningTests(OnPostgreSQL, StorageTestCase):
+    """What an operator may have forgotten is told in one line, with what to do; an address is not quoted."""
+
+    async def refused(self, url: str) -> str:
+        error = await self.assertFailure(Deferred.fromCoroutine(Database(reactor, url).open()), StorageError)
+        self.assertNotIn("\n", str(error))
+        self.assertNotIn("balcony", str(error))
+        return str(error)
+
+    def url(self, name: str, user: str = "xmppd") -> str:
+        return f"postgresql://{user}:balcony@127.0.0.1:{server().port}/{name}"
+
+    def run_once(self, *statements: str) -> None:
+        with psycopg.connect(server().url(), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    async def test_no_such_database(self) -> None:
+        line = await self.refused(self.url("verona"))
+        self.assertIn('database "verona" does not exist (createdb', line)
+
+    async def test_no_such_user(self) -> None:
+        self.assertIn("(createuser makes it)", await self.refused(self.url("postgres", "tybalt")))
+
+    async def test_missing_rights(self) -> None:
+        self.run_once(
+            "DROP SCHEMA IF EXISTS walled",
+            "DROP ROLE IF EXISTS paris",
+            "CREATE ROLE paris LOGIN",
+            "CREATE SCHEMA walled",
+            "GRANT USAGE ON SCHEMA walled TO paris",
+        )
+        line = await self.refused(self.url("postgres?options=-csearch_path%3Dwalled", "paris"))
+        self.assertIn("permission denied for schema walled (the database has to belong to the user", line)
+
+    async def test_no_such_schema(self) -> None:
+        line = await self.refused(self.url("postgres?options=-csearch_path%3Dnowhere"))
+        self.assertIn("no schema has been selected", line)
+
+    async def test_another_encoding(self) -> None:
+        """A text that cannot be stored would be refused message by message."""
+        self.run_once(
+            "DROP DATABASE IF EXISTS old", "CREATE DATABASE old ENCODING 'LATIN1' TEMPLATE template0"
+        )
+        self.assertIn("has the encoding LATIN1", await self.refused(self.url("old")))
+
+    def test_wrong_password_says_where_it_belongs(self) -> None:
+        """As the driver says it; the server of these tests asks for none."""
+        for said in (
+            'FATAL:  password authentication failed for user "x"',
+            "fe_sendauth: no password supplied",
+        ):
+            error = psycopg.OperationalError(f'connection to server at "h" failed: {said}\nFurther lines')
+            self.assertIn(f"{said} (it belongs into ~/.pgpass", PostgreSQL("").describe(error))
+
+
+class NotUpYetTests(StorageTestCase):
+    """The server of the database begins later than ours."""
+
+    def test_it_is_waited_for(self) -> None:
+        clock = ThreadlessReactor()
+        database = Database(clock, "postgresql://x@127.0.0.1:1/x", threads=NoThreads)
+        opening = Deferred.fromCoroutine(database.open(5.0))
+        clock.advance(2.0)
+        self.assertNoResult(opening)
+        database.dialect._url = server().make_url()
+        clock.advance(2.0)
+        self.successResultOf(opening)
+        self.successResultOf(Deferred.fromCoroutine(database.close()))
+
+    def test_not_for_ever(self) -> None:
+        clock = ThreadlessReactor()
+        database = Database(clock, "postgresql://x@127.0.0.1:1/x", threads=NoThreads)
+        opening = Deferred.fromCoroutine(database.open(5.0))
+        clock.pump([2.0, 2.0])
+        self.assertNoResult(opening)
+        clock.advance(2.0)
+        self.failureResultOf(opening, UnreachableError)
+        self.successResultOf(Deferred.fromCoroutine(database.close()))
+
+    def test_what_waiting_cannot_mend_is_told_at_once(self) -> None:
+        url = f"postgresql://xmppd@127.0.0.1:{server().port}/verona"
+        database = Database(ThreadlessReactor(), url, threads=NoThreads)
+        self.failureResultOf(Deferred.fromCoroutine(database.open(60.0)), FaultError)
+
+
+class OneWriterTests(OnPostgreSQL, StorageTestCase):
+    """Two processes would each keep their own truth in memory."""
+
+    def end_connections(self) -> None:
+        with psycopg.connect(server().url(), autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = %s",
+                (LOCK,),
+            )
+
+    async def test_another_schema_of_the_database_is_another_one(self) -> None:
+        await self.make_database()
+        await self.make_database()
+
+    async def test_who_lost_its_connection_to_another_process_writes_nothing(self) -> None:
+        self.patch(postgresql, "PATIENCE", "100ms")
+        url = self.make_url()
+        first = await self.make_database(url)
+        self.end_connections()
+        second = await self.make_database(url)
+        heard: list[Any] = []
+        first.append(APPEND, message(seq=1), Noted(1, heard))
+        await wait_for(first, faulted=True)
+        await second.write("put", meta.put, "a", "1")
+        self.assertEqual((heard, await second.read("seqs", seqs)), ([], []))
+        await second.close()
+        await wait_for(first, faulted=False)
+        self.assertEqual(heard, [1])
 
 
 class TicketTests(OnPostgreSQL, StorageTestCase):

@@ -19,7 +19,7 @@ from tests.storage.test_writer import NotedEvents
 from xmppd.storage import accounts, archive, meta, sqlite
 from xmppd.storage.archive import APPEND
 from xmppd.storage.database import SCRUB_AFTER, Connection, Database
-from xmppd.storage.errors import FaultError, InUseError, RefusedError
+from xmppd.storage.errors import FaultError, FullError, RefusedError
 from xmppd.storage.migrate import migrate
 from xmppd.storage.sqlite import CHUNKS, SQLite, chunks
 from xmppd.storage.statement import Cursor
@@ -73,17 +73,6 @@ class FileTests(SQLiteTestCase):
             for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "busy_timeout")
         ]
         self.assertEqual(found, ["wal", 2, 1, 1, 30_000])
-
-    async def test_one_process_at_a_time(self) -> None:
-        database = await self.make_database(self.url)
-        for _ in range(2):
-            opening = Deferred.fromCoroutine(Database(reactor, self.url).open())
-            error = await self.assertFailure(opening, InUseError)
-            self.assertIn("in use by another process", str(error))
-        await database.write("put", meta.put, "a", "1")
-        await database.close()
-        again = await self.make_database(self.url)
-        self.assertEqual(await again.read("get", meta.get, "a"), "1")
 
     async def test_folder_that_is_not_there(self) -> None:
         opening = Deferred.fromCoroutine(Database(reactor, f"sqlite:{self.path}/below/it").open())
@@ -207,7 +196,8 @@ class FaultTests(SQLiteTestCase):
 
     async def test_full_disk_is_a_fault_that_ends_by_itself(self) -> None:
         database = await self.fill()
-        observer = NotedEvents()
+        observer, errors = NotedEvents(), []
+        observer.on_fault = lambda error: observer.events.append("fault") or errors.append(type(error))
         database.observe(observer)
         heard: list[Any] = []
         database.append(APPEND, message(seq=1), Noted(1, heard))
@@ -222,6 +212,7 @@ class FaultTests(SQLiteTestCase):
         self.assertEqual(heard, list(range(1, 100)))
         self.assertEqual(await database.read("seqs", seqs), list(range(1, 100)))
         self.assertEqual((observer.events[0], observer.events[-1]), ("fault", "healthy"))
+        self.assertEqual(set(errors), {FullError})
 
     async def test_reading_goes_on_with_what_is_stored(self) -> None:
         database = await self.fill()

@@ -11,6 +11,7 @@ from xmppd.storage import (
     blocking,
     marks,
     meta,
+    postgresql,
     preferences,
     private,
     roster,
@@ -188,7 +189,7 @@ class TransferTests(StorageTestCase):
         self.refused(first, self.make_postgresql(), SchemaError, "has schema version 1")
 
     async def test_a_database_that_a_server_uses(self) -> None:
-        self.patch(__import__("xmppd.storage.postgresql", fromlist=["x"]), "PATIENCE", 1)
+        self.patch(postgresql, "PATIENCE", "100ms")
         for make in (self.make_sqlite, self.make_postgresql):
             used, other = make(), self.make_sqlite()
             database: Database = await self.make_database(used)
@@ -199,9 +200,11 @@ class TransferTests(StorageTestCase):
             await database.close()
 
     def test_the_same_database_twice(self) -> None:
-        first = self.make_sqlite()
-        self.make_full(first)
-        self.refused(first, first, InUseError, "in use")
+        self.patch(postgresql, "PATIENCE", "100ms")
+        for make in (self.make_sqlite, self.make_postgresql):
+            first = make()
+            self.make_full(first)
+            self.refused(first, first, InUseError, "in use")
 
     def test_what_fails_in_the_middle_leaves_an_empty_target(self) -> None:
         for make in (self.make_sqlite, self.make_postgresql):

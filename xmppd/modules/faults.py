@@ -15,6 +15,7 @@ from xmppd.core.events import MessageArriving
 from xmppd.core.hooks import Stage
 from xmppd.core.module import Module, on
 from xmppd.routing.delivery import decide
+from xmppd.storage.errors import FullError
 
 __all__ = ["Faults"]
 
@@ -70,9 +71,8 @@ class Faults(Module):
     def on_fault(self, error: BaseException) -> None:
         """Another attempt has failed: whoever has waited long enough is told."""
         now = self.context.clock.seconds()
-        full = "full" in str(error)
         problem = StanzaError(
-            "resource-constraint" if full else "internal-server-error",
+            "resource-constraint" if isinstance(error, FullError) else "internal-server-error",
             "The message could not be stored, and nobody has got it; send it again later",
             type="wait",
         )

@@ -9,11 +9,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from twisted.enterprise import adbapi
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from xmppd.storage.dialect import Dialect
-from xmppd.storage.errors import ClosedError, FaultError, StorageError
+from xmppd.storage.errors import ClosedError, StorageError, UnreachableError
 from xmppd.storage.group import Group, Outcome
 from xmppd.storage.migrate import migrate
 from xmppd.storage.sqlite import MemorySQLite, SQLite
@@ -29,6 +30,9 @@ SLOW = 1.0
 
 SCRUB_AFTER = 30.0
 """Seconds that erased content may stand in the database's files where not somebody waits for its end."""
+
+KNOCK_EVERY = 2.0
+"""Seconds between attempts to reach a database server that is not up yet."""
 
 
 def dialect_of(url: str) -> Dialect:
@@ -122,17 +126,42 @@ class Database:
         self._most_readers = readers
         limits = Limits(group_delay, group_rows, queue_rows, queue_bytes)
         self._writer = GroupWriter(reactor, self, limits)
+        self._write_pool: Any = None
+        self._read_pool: Any = None
         self._reads = 0
         self._no_reads: Deferred[None] | None = None
         self._scrub_timer: Any = None
 
-    async def open(self) -> None:
+    async def open(self, patience: float = 0.0) -> None:
         """Make or upgrade the database, and start.
 
+        :param patience: seconds to wait for a database server that is not up yet.
         :raises SchemaError: if it belongs to a newer version of the program, or is of another program.
         :raises InUseError: if another process has it open.
         :raises StorageError: if it cannot be opened.
         """
+        until = self._reactor.seconds() + patience
+        told = False
+        while not await self._opened(last=self._reactor.seconds() >= until, told=told):
+            told = True
+            await deferLater(self._reactor, KNOCK_EVERY)
+
+    async def _opened(self, *, last: bool, told: bool) -> bool:
+        """One attempt; False if there may be another one.
+
+        :param told: whether it is in the log that the server is waited for.
+        """
+        try:
+            await self._open()
+        except UnreachableError as error:
+            if last:
+                raise
+            if not told:
+                self._log.warn("waiting for the database: {error}", error=str(error))
+            return False
+        return True
+
+    async def _open(self) -> None:
         self._write_pool = self._pool(1, self.dialect.open_writer)
         self._read_pool = self._pool(self._most_readers, self.dialect.open_reader)
         try:
@@ -182,8 +211,10 @@ class Database:
         self._close_pools()
 
     def _close_pools(self) -> None:
-        self._read_pool.close()
-        self._write_pool.close()
+        for pool in (self._read_pool, self._write_pool):
+            if pool is not None:
+                pool.close()
+        self._read_pool = self._write_pool = None
         self.dialect.close()
 
     # Reading
@@ -290,6 +321,8 @@ class Database:
         settled = self._writer.settled()
         if settled is not None:
             await settled
+        if self._writer.closed:
+            raise ClosedError("scrub")
         try:
             done = await self._write_pool.runWithConnection(run)
         except Exception as error:
@@ -330,7 +363,7 @@ class Database:
         try:
             outcome: Outcome = await self._write_pool.runWithConnection(self._run_group, units)
         except Exception as error:
-            return Outcome(fault=FaultError(self.dialect.describe(error)))
+            return Outcome(fault=self.dialect.fault(error))
         for position, seconds in outcome.seconds.items():
             unit = units[position]
             if isinstance(unit, Write):
@@ -353,7 +386,7 @@ class Database:
         try:
             return bool(await self._write_pool.runWithConnection(ask))
         except Exception as error:
-            return FaultError(self.dialect.describe(error))
+            return self.dialect.fault(error)
 
 
 class _Call:

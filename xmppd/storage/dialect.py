@@ -38,7 +38,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def open_writer(self, connection: Any) -> None:
-        """Set up a new connection of the one writer."""
+        """Set up a new connection of the one writer.
+
+        :raises StorageError: if the database is in use, or none that can be used.
+        """
 
     @abstractmethod
     def open_reader(self, connection: Any) -> None:
@@ -82,10 +85,14 @@ class Dialect(ABC):
     def describe(self, error: BaseException) -> str:
         """What happened, without any value of a row."""
 
+    def fault(self, error: BaseException) -> FaultError:
+        """What kept the database as a whole from working, as callers see it."""
+        return error if isinstance(error, FaultError) else FaultError(self.describe(error))
+
     def translate(self, error: Exception) -> Exception:
         """An error as callers see it: those of the driver as ours, all others as they are."""
         if self.is_fault(error):
-            return error if isinstance(error, FaultError) else FaultError(self.describe(error))
+            return self.fault(error)
         return RefusedError(self.describe(error)) if isinstance(error, self.error) else error
 
     @abstractmethod
@@ -131,10 +138,6 @@ class Dialect(ABC):
         """
 
     # For moving everything elsewhere (transfer.py)
-
-    def is_used(self, connection: Any) -> bool:
-        """Whether a server uses the database, where `prepare` does not keep it out."""
-        return False
 
     @abstractmethod
     def columns(self, connection: Any, table: str) -> list[str]:

@@ -18,6 +18,14 @@ class FaultError(StorageError):
     again."""
 
 
+class FullError(FaultError):
+    """There is no room left on the disk."""
+
+
+class UnreachableError(FaultError):
+    """The server of the database is not up, or not yet."""
+
+
 class InUseError(StorageError):
     """Another process has the database open: two would each keep their own truth in memory."""
 

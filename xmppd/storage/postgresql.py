@@ -8,20 +8,23 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8Dumper
 
+from xmppd.storage import postgresql_problems as problems
 from xmppd.storage.dialect import Dialect
-from xmppd.storage.errors import FaultError
+from xmppd.storage.errors import FaultError, FullError, InUseError, StorageError, UnreachableError
 from xmppd.storage.statement import Cursor, Row, Statement, Value
-
-FAULT_CLASSES = frozenset({"08", "25", "40", "53", "55", "57", "58", "F0", "XX"})
-"""Classes of SQLSTATE (PostgreSQL, appendix A) that are no fault of a statement: connection, read-only
-server, deadlock, resources, locks, intervention of the operator, system, configuration, damage."""
 
 CONNECT_TIMEOUT = 10
 TCP_TIMEOUT = 30
 """Seconds: to connect, and until a server that does not answer counts as lost."""
 
-PATIENCE = 20
-"""Tenths of a second that other connections have to go."""
+OLDEST = 130000
+"""The server's version from which it can tell what became of a transaction."""
+
+LOCK = 0x786D7070
+"""Of the two numbers of the lock that the one writer holds, the one that is ours ("xmpp")."""
+
+PATIENCE = "2s"
+"""That the writer before has to go: one that was killed is noticed by the server a moment later."""
 
 
 @lru_cache(maxsize=512)
@@ -99,10 +102,48 @@ class PostgreSQL(Dialect):
         """Nothing is held but connections."""
 
     def open_writer(self, connection: Any) -> None:
-        """A commit is on the disk when it returns, whatever the server's default is."""
-        self._open(connection)
-        connection.execute("SET synchronous_commit = on")
-        connection.execute("SET lock_timeout = '30s'")
+        """A commit is on the disk when it returns, whatever the server's default is. There is no writer
+        beside it, in whatever process."""
+        try:
+            self._check(connection)
+            self._open(connection)
+            connection.execute("SET synchronous_commit = on")
+            self._take_lock(connection)
+            connection.execute("SET lock_timeout = '30s'")
+        except Exception:
+            connection.close()
+            raise
+
+    def _check(self, connection: Any) -> None:
+        found = connection.info.server_version
+        if found < OLDEST:
+            raise StorageError(
+                f"PostgreSQL {found // 10000} is too old; it has to be {OLDEST // 10000} or later"
+            )
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise StorageError(
+                f"the database has the encoding {encoding}, in which not all text can be stored (createdb"
+                " --encoding=UTF8 --template=template0 makes one that can)"
+            )
+
+    def _take_lock(self, connection: Any) -> None:
+        """It ends with the connection, whatever ends that: the server looks after one that is silent as the
+        driver does on this side.
+
+        :raises InUseError: if another process has it, for this schema of this database.
+        """
+        connection.execute(f"SET tcp_keepalives_idle = {CONNECT_TIMEOUT}")
+        connection.execute(f"SET tcp_keepalives_interval = {CONNECT_TIMEOUT}")
+        connection.execute("SET tcp_keepalives_count = 2")
+        connection.execute(f"SET lock_timeout = '{PATIENCE}'")
+        try:
+            connection.execute(
+                f"SELECT pg_advisory_lock({LOCK}, oid::int4) FROM pg_namespace"
+                " WHERE nspname = current_schema()"
+            )
+        except psycopg.errors.LockNotAvailable:
+            raise InUseError("the database is in use by another process") from None
 
     def open_reader(self, connection: Any) -> None:
         """No query of a reader takes for ever."""
@@ -135,28 +176,27 @@ class PostgreSQL(Dialect):
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
     def is_fault(self, error: BaseException) -> bool:
-        """By the class of SQLSTATE; errors of the driver itself by their kind."""
-        if isinstance(error, FaultError):
-            return True
-        if not isinstance(error, psycopg.Error):
-            return False
-        if error.sqlstate is None:
-            return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-        return error.sqlstate[:2] in FAULT_CLASSES
+        """See postgresql_problems."""
+        return isinstance(error, FaultError) or (
+            isinstance(error, psycopg.Error) and problems.is_fault(error)
+        )
+
+    def fault(self, error: BaseException) -> FaultError:
+        """See Dialect.fault."""
+        if isinstance(error, psycopg.Error):
+            if problems.is_not_there_yet(error):
+                return UnreachableError(self.describe(error))
+            if error.sqlstate == problems.DISK_FULL:
+                return FullError(self.describe(error))
+        return super().fault(error)
 
     def must_reopen(self, connection: Any, error: BaseException) -> bool:
         """The driver knows."""
         return bool(connection.closed)
 
     def describe(self, error: BaseException) -> str:
-        """PostgreSQL's details, and some of its messages, quote what was to be stored: only names are
-        taken."""
-        if not isinstance(error, psycopg.Error) or self.is_fault(error):
-            return " ".join(str(error).split())
-        diagnosis = error.diag
-        names = (diagnosis.table_name, diagnosis.column_name, diagnosis.constraint_name)
-        words = (type(error).__name__, error.sqlstate, *names)
-        return " ".join(word for word in words if word)
+        """See postgresql_problems."""
+        return problems.describe(error) if isinstance(error, psycopg.Error) else str(error).strip()
 
     def bulk(self, cursor: Cursor, statement: Statement, rows: Sequence[Row]) -> None:
         """COPY where the statement inserts and nothing else."""
@@ -208,20 +248,6 @@ class PostgreSQL(Dialect):
         connection.execute("VACUUM archive")
         if connection.execute("SELECT to_regclass('search')").fetchone()[0] is not None:
             connection.execute("VACUUM search")
-        return True
-
-    def is_used(self, connection: Any) -> bool:
-        """Whether other connections call themselves as the server's do. One that has just been closed may
-        need a moment to go."""
-        connection.execute("SET application_name = 'xmppctl'")
-        for _ in range(PATIENCE):
-            found = connection.execute(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND application_name = 'xmppd'"
-            ).fetchone()
-            if not found[0]:
-                return False
-            connection.execute("SELECT pg_sleep(0.1)")
         return True
 
     def columns(self, connection: Any, table: str) -> list[str]:

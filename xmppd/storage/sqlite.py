@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xmppd.storage.dialect import Dialect
-from xmppd.storage.errors import FaultError, InUseError
+from xmppd.storage.errors import FaultError, FullError, InUseError
 from xmppd.storage.statement import Cursor, Row, Statement, Value
 
 BUSY_TIMEOUT = 30.0
@@ -194,6 +194,11 @@ class SQLite(Dialect):
     def is_fault(self, error: BaseException) -> bool:
         """By SQLite's own numbers."""
         return isinstance(error, FaultError) or primary_code(error) in FAULTS
+
+    def fault(self, error: BaseException) -> FaultError:
+        """See Dialect.fault."""
+        full = primary_code(error) == sqlite3.SQLITE_FULL
+        return FullError(self.describe(error)) if full else super().fault(error)
 
     def must_reopen(self, connection: Any, error: BaseException) -> bool:
         """After what may be the connection's own trouble."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from xmppd.storage import search_index
 from xmppd.storage.database import dialect_of
 from xmppd.storage.dialect import Dialect
-from xmppd.storage.errors import InUseError, SchemaError, StorageError
+from xmppd.storage.errors import SchemaError, StorageError
 from xmppd.storage.migrate import migrate, version
 from xmppd.storage.statement import Row, Statement
 
@@ -69,8 +69,6 @@ class _Side:
             self.connection = stack.enter_context(closing(_connect(dialect)))
         except dialect.error as error:
             raise TransferError(dialect.describe(error)) from None
-        if dialect.is_used(self.connection):
-            raise InUseError("a server uses the database: stop it first")
         self.tables = _tables(dialect)
         if new:
             self._prepare_target()
