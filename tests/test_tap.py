@@ -23,6 +23,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger, LogLevel, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import postgres
 from tests.stream.pki import issue, save
 from tests.support.server import BIN, ENVIRONMENT, PATIENCE
 from xmppd import logs, tap
@@ -237,8 +238,9 @@ class PlaceTests(RefusedCase):
 
     def test_server_of_a_database(self) -> None:
         """The password in its address is not told."""
-        line = self.refused("--set", "server.database=postgresql://me:secret@127.0.0.1:1/x")
-        self.assertIn("xmppd.toml: server.database: connection failed: ", line)
+        address = f"postgresql://me:secret@127.0.0.1:{postgres.server().port}/x"
+        line = self.refused("--set", f"server.database={address}")
+        self.assertIn('xmppd.toml: server.database: connection to server at "127.0.0.1"', line)
         self.assertNotIn("secret", line)
 
     def test_without_a_configuration(self) -> None:
@@ -313,6 +315,50 @@ class DataTests(RefusedCase):
     def test_no_folder(self) -> None:
         (self.folder / "data").touch()
         self.assertIn("xmppd.toml: server.data: ", self.refused())
+
+
+class PostgreSQLTests(FolderCase):
+    """A database server that is not there, not there yet, or taken by another server."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.use(f"postgresql://xmppd@127.0.0.1:{postgres.free_port()}/xmppd")
+
+    def use(self, url: str) -> None:
+        text = self.file.read_text(encoding="utf-8").partition("[listen]")
+        self.configure(f'[server]\ndatabase = "{url}"\n[listen]{text[2]}')
+
+    def test_it_is_waited_for(self) -> None:
+        """Both may begin with the machine. The line says where it is looked for, and no password."""
+        process = self.start(BIN / "xmppd")
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        self.assertIn("warn: waiting for the database: connection to server at", line)
+        self.assertIn("Connection refused", line)
+        process.send_signal(signal.SIGTERM)
+        self.assertIn("xmppd stops before it has started", self.output(process))
+        self.assertEqual(process.returncode, 0)
+
+    def test_it_comes_later(self) -> None:
+        later = postgres.PostgreSQLServer()
+        self.addCleanup(later.remove)
+        self.use(later.url())
+        process = self.start(BIN / "xmppd")
+        assert process.stdout is not None
+        self.assertIn("waiting for the database", process.stdout.readline())
+        later.start()
+        self.assertIn("serves localhost", process.stdout.readline())
+
+    def test_two_servers_on_one_database(self) -> None:
+        self.use(postgres.server().make_url())
+        other = self.start(BIN / "xmppd")
+        assert other.stdout is not None
+        for _ in range(3):
+            other.stdout.readline()
+        process = self.start(BIN / "xmppd")
+        output = self.output(process)
+        self.assertEqual((process.returncode, output.count("\n")), (1, 1), output)
+        self.assertIn("the database is in use by another process", output)
 
 
 class PortInUseTests(FolderCase):

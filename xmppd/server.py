@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -38,6 +38,9 @@ from xmppd.tokens import DomainTokens
 __all__ = ["Server"]
 
 _log = Logger()
+
+#: Seconds that a start waits for the server of the database: both may begin with the machine.
+PATIENCE: Final = 60.0
 
 
 class Server:
@@ -88,7 +91,7 @@ class Server:
 
     async def start(self) -> None:
         """Open the database, read the accounts, start the modules of every domain."""
-        await self.database.open()
+        await self.database.open(PATIENCE)
         self.database.observe(Pressure(self.services.streams))
         await self.archive.open()
         await self.accounts.load()

@@ -152,6 +152,8 @@ class XmppdService(Service):
         self._ports: list[Any] = []
         self._refused: list[str] = []
         self._stopping = False
+        self._starting: Deferred[None] | None = None
+        self._started = False
         self._process = os.getpid()
         self._server: Server | None = None
         self._level = logs.Level(config.server.log_level)
@@ -216,12 +218,13 @@ class XmppdService(Service):
         self._level.begin()
         # Not before the reactor has taken the signals for itself.
         self._reactor.callWhenRunning(self._take_signals)
-        starting = ensureDeferred(self._start())
-        starting.addErrback(self._could_not_start)
+        self._starting = ensureDeferred(self._start())
+        self._starting.addErrback(self._could_not_start)
 
     async def _start(self) -> None:
         assert self._server is not None
         await self._server.start()
+        self._started = True
         admin = AdminFactory(self._server.commands())
         admin_socket = admin.listen(self._reactor, self._config.server.socket)
         self._ports.append((None, admin_socket))
@@ -262,6 +265,9 @@ class XmppdService(Service):
         )
 
     def _could_not_start(self, failure: Failure) -> None:
+        if self._stopping:
+            _log.info("xmppd stops before it has started")
+            return
         self.failed = True
         if isinstance(failure.value, StorageError):
             line = self._lines(self._about_database(str(failure.value)))
@@ -342,10 +348,16 @@ class XmppdService(Service):
         for _, port in self._ports:
             await _done(port.stopListening())
         self._ports = []
-        if self._server is not None and not self.failed:
-            _log.info("xmppd stops: closing streams, writing what is left")
-            await self._server.stop()
-            _log.info("xmppd has stopped")
+        if self._server is None or self.failed:
+            return
+        if not self._started:
+            if self._starting is not None:
+                self._starting.cancel()
+            await self._server.database.close()
+            return
+        _log.info("xmppd stops: closing streams, writing what is left")
+        await self._server.stop()
+        _log.info("xmppd has stopped")
 
 
 def _make_folder(path: Path) -> None:
