@@ -129,8 +129,8 @@ class InProcessServer:
         self.running = True
         self.folder = tempfile.mkdtemp(dir=_temporary_folder())
         self.config = config or default_config(domain, self.folder, self.folder, overrides=settings)
-        url = database or self.config.server.database
-        self.database = Database(self.reactor, url, threads=NoThreads)
+        self.url = database or self.config.server.database
+        self.database = Database(self.reactor, self.url, threads=NoThreads)
         tls = SimpleNamespace(starttls=None, direct=None, reload=list)
         self.server = _Server(self.reactor, self.config, tls, now=self.reactor.now, database=self.database)
         self.wait_for(self.server.start())

@@ -49,7 +49,7 @@ class ServerCase(SynchronousTestCase):
         """Stop the server and start it again on the same database, a minute later."""
         old = self.world
         old.stop()
-        self.start(*self.settings, database=old.config.server.database, elapsed=old.reactor.seconds() + 60)
+        self.start(*self.settings, database=old.url, elapsed=old.reactor.seconds() + 60)
 
     def login(self, name: str, *, presence: bool | str = True) -> Client:
         """A client; ``alice/phone`` is logged in as ``alice@localhost/phone``.

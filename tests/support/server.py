@@ -24,6 +24,7 @@ PATIENCE = 30  # seconds until a start, a stop or a command is given up
 CONFIGURATION = """\
 [server]
 log_level = "debug"
+{database}
 [listen]
 interfaces = ["127.0.0.1"]
 c2s = [{port}]
@@ -49,9 +50,15 @@ class Server:
 
     :param programs: the folder that has ``twistd`` and ``xmppctl``; by default the one of this Python.
     :param command: another command that starts it in the foreground, with ``xmppd.toml`` in its folder.
+    :param database: the address of another database than the one in its folder.
     """
 
-    def __init__(self, programs: Path = BIN, command: Sequence[str | Path] | None = None) -> None:
+    def __init__(
+        self,
+        programs: Path = BIN,
+        command: Sequence[str | Path] | None = None,
+        database: str | None = None,
+    ) -> None:
         self.programs = programs
         # Not below the folder of the tests: the path of a unix socket has 107 bytes at most.
         self.root = Path(tempfile.mkdtemp(prefix="xmppd-"))
@@ -59,7 +66,11 @@ class Server:
         self.direct_tls_port = free_port()
         self.configuration = self.root / "xmppd.toml"
         self.configuration.write_text(
-            CONFIGURATION.format(port=self.port, direct_tls_port=self.direct_tls_port)
+            CONFIGURATION.format(
+                port=self.port,
+                direct_tls_port=self.direct_tls_port,
+                database=f'database = "{database}"' if database else "",
+            )
         )
         self.command = command or [programs / "twistd", "-n", "--pidfile=", "xmppd"]
         self.process: subprocess.Popen[bytes] | None = None
