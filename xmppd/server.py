@@ -30,6 +30,7 @@ from xmppd.routing.router import LocalRouter
 from xmppd.sessions import Keeper
 from xmppd.storage.archive_book import ArchiveBook
 from xmppd.storage.database import Database
+from xmppd.storage.errors import StorageError
 from xmppd.stream.assembly import make_services
 from xmppd.stream.watch import Watch
 from xmppd.tasks import spawn
@@ -92,7 +93,7 @@ class Server:
     async def start(self) -> None:
         """Open the database, read the accounts, start the modules of every domain."""
         await self.database.open(PATIENCE)
-        self.database.observe(Pressure(self.services.streams))
+        self.database.observe(Pressure(self.services))
         await self.archive.open()
         await self.accounts.load()
         for name, settings in self.config.domains.items():
@@ -139,7 +140,10 @@ class Server:
             stream.end(
                 StreamError("system-shutdown", "The server is stopping; come back soon"), keep_session=True
             )
-        await self.hibernation.sleep()
+        try:
+            await self.hibernation.sleep()
+        except StorageError as error:
+            _log.error("no session can be resumed after the next start: {error}", error=str(error))
         for host in self.hosts.values():
             await host.stop()
         await self.accounts.close()

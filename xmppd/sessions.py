@@ -25,6 +25,7 @@ from xmppd.routing.router import LocalRouter
 from xmppd.storage import sessions as store
 from xmppd.storage.archive_book import ArchiveBook
 from xmppd.storage.database import Database
+from xmppd.storage.errors import StorageError
 from xmppd.stream.c2s import ClientStream
 from xmppd.stream.services import Served
 from xmppd.stream.session import ClientSession, detached
@@ -76,7 +77,8 @@ class Keeper:
     def stop(self) -> None:
         """Write no more."""
         for loop in self._loops:
-            loop.stop()
+            if loop.running:
+                loop.stop()
         self._loops.clear()
 
     def _write_handled(self, streams: Iterable[ClientStream]) -> None:
@@ -85,8 +87,14 @@ class Keeper:
             if session is not None and session.ledger is not None and session.ledger.moved():
                 self._remember(session)
 
-    def _prune(self) -> Deferred[Any]:
-        return Deferred.fromCoroutine(self._database.write("prune sessions", store.prune, int(self._now())))
+    def _prune(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._forget_expired())
+
+    async def _forget_expired(self) -> None:
+        try:
+            await self._database.write("prune sessions", store.prune, int(self._now()))
+        except StorageError as error:
+            _log.warn("sessions that have expired are forgotten later: {error}", error=str(error))
 
     # -- identities
 
