@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from twisted.logger import Logger
 
-from xmppd.stream.c2s import ClientStream
+from xmppd.stream.services import Services
 
 __all__ = ["Pressure"]
 
@@ -16,11 +14,11 @@ _log = Logger()
 class Pressure:
     """Pauses and resumes the streams (see `xmppd.storage.writer.Observer`).
 
-    :param streams: the open connections.
+    :param services: the open connections, and what those find that come later.
     """
 
-    def __init__(self, streams: Iterable[ClientStream]) -> None:
-        self._streams = streams
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def on_fault(self, error: BaseException) -> None:
         """Said once by the writer itself; nothing to pause yet."""
@@ -31,11 +29,13 @@ class Pressure:
     def on_full(self) -> None:
         """Read from nobody who is logged in."""
         _log.warn("the database cannot keep up: clients are not read from until it has")
-        for stream in self._streams:
+        self._services.pace.held = True
+        for stream in self._services.streams:
             stream.hold_reading()
 
     def on_drained(self) -> None:
         """Read again."""
         _log.info("the database has caught up: clients are read from again")
-        for stream in self._streams:
+        self._services.pace.held = False
+        for stream in self._services.streams:
             stream.go_on_reading()

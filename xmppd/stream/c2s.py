@@ -221,7 +221,8 @@ class ClientStream(Protocol):
             self._inbox.pause(STORE)
 
     def go_on_reading(self) -> None:
-        """The database has caught up."""
+        """The database has caught up; what the client has said meanwhile comes only now."""
+        self.asked_at, self.heard_at = None, self.services.clock.seconds()
         self._inbox.resume(STORE)
 
     # -- for the inbox
@@ -394,6 +395,8 @@ class ClientStream(Protocol):
         self._inbox.reader.settle(self.services.pool)
         session.outbox.attach(TcpFramer(self))
         self.transport.registerProducer(Reins(self), True)
+        if self.services.pace.held:
+            self.hold_reading()
 
     def new_outbox(self, account: Account) -> Outbox:
         """An outbox for a session of this account."""

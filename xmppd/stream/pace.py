@@ -15,13 +15,15 @@ class Pace:
     :param burst: bytes that may come at once.
 
     :ivar allowed: seconds by which a mark may be ahead.
+    :ivar held: whether nobody who is logged in is listened to, since the database cannot keep up.
     """
 
-    __slots__ = ("_per_byte", "allowed")
+    __slots__ = ("_per_byte", "allowed", "held")
 
     def __init__(self, rate: int | None, burst: int) -> None:
         self._per_byte = 1 / rate if rate else 0.0
         self.allowed = burst * self._per_byte
+        self.held = False
 
     def read(self, mark: float, size: int, now: float) -> float:
         """The mark after so many bytes more; as long as it is ahead by more than `allowed`, read nothing."""

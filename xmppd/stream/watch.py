@@ -52,6 +52,8 @@ class Watch:
         timeouts = self._services.timeouts
         if stream.blocked_at is not None and now - stream.blocked_at > timeouts.write:
             self._give_up(stream, "reads nothing", "write_timeout")
+        elif self._services.pace.held:
+            return  # whatever it says is not read now
         elif stream.asked_at is not None:
             if now - stream.asked_at > timeouts.answer:
                 self._give_up(stream, "does not answer", "answer_timeout")
