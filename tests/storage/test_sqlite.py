@@ -4,6 +4,8 @@ import errno
 import os
 import sqlite3
 import stat
+import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 
 from tests.storage.base import Noted, OnSQLite, StorageTestCase, connect, message
 from tests.storage.test_database import FiringList, seqs
@@ -29,6 +32,29 @@ from xmppd.testing import MemoryReactor
 
 def sleep(seconds: float) -> Deferred[None]:
     return deferLater(reactor, seconds)
+
+
+class Relay:
+    """Two who read from a database by turns: one does not end before the other has begun."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._handed = [threading.Semaphore(0), threading.Semaphore(0)]
+
+    def read(self, path: Path, number: int) -> int:
+        """Read until it is to stop; how often it was."""
+        mine, other = self._handed[number], self._handed[1 - number]
+        turns = 0
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            while not self.stop.is_set():
+                connection.execute("BEGIN")
+                connection.execute("SELECT count(*) FROM archive").fetchone()
+                other.release()
+                mine.acquire(timeout=1)
+                connection.execute("ROLLBACK")
+                turns += 1
+        other.release()
+        return turns
 
 
 class SQLiteTestCase(OnSQLite, StorageTestCase):
@@ -154,6 +180,23 @@ class FileTests(SQLiteTestCase):
         clock.pump([0.01] * 10)
         await closing
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    async def test_log_stays_small_though_there_is_always_a_reader(self) -> None:
+        """SQLite alone begins its log anew only when nobody reads: never, while some sync."""
+        bound = 512 * 1024
+        self.patch(sqlite, "LOG_BYTES", bound)
+        database = await self.make_database(self.url)
+        relay = Relay()
+        readers = [deferToThread(relay.read, self.path, number) for number in range(2)]
+        sizes: list[int] = []
+        for seq in range(100):
+            row = message(seq=seq, stanza=bytes(50_000))
+            await database.write("row", lambda cursor, row=row: cursor.execute(APPEND.sql, row))
+            sizes.append(self.path.with_name(f"{self.path.name}-wal").stat().st_size)
+        relay.stop.set()
+        self.assertGreater(min(await gatherResults(readers)), 1)
+        self.assertLess(max(sizes), 3 * bound)
+        self.assertEqual(await database.read("seqs", seqs), list(range(100)))
 
     def test_copy_is_made_before_an_upgrade(self) -> None:
         dialect = SQLite(str(self.path))

@@ -35,6 +35,11 @@ KNOCK_EVERY = 2.0
 """Seconds between attempts to reach a database server that is not up yet."""
 
 
+SCRUBS = 30
+SCRUB_EVERY = 2.0
+"""Attempts to scrub while others read, and seconds between them."""
+
+
 def dialect_of(url: str) -> Dialect:
     """The database that a URL means: `sqlite:PATH`, `sqlite::memory:`, or `postgresql://…` as libpq takes it.
 
@@ -318,11 +323,6 @@ class Database:
         def run(connection: Connection) -> bool:
             return self.dialect.scrub(connection.raw)
 
-        settled = self._writer.settled()
-        if settled is not None:
-            await settled
-        if self._writer.closed:
-            raise ClosedError("scrub")
         try:
             done = await self._write_pool.runWithConnection(run)
         except Exception as error:

@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain, count, pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,16 @@ SCRUB_TIMEOUT = 0.1
 CHECKPOINT_PAGES = 4000
 """Pages in the log (16 MiB) before they are moved into the database; measured 10 % cheaper a row than
 1,000."""
+
+LOG_BYTES = 32 * 1024 * 1024
+"""Size of the log beyond which it is emptied at the next chance. SQLite begins it anew by itself only in a
+moment without a reader: while clients read archives without pause there is none, and the log grew by all that
+was written."""
+
+CHECKPOINT_PATIENCE = 0.2
+LONGEST_CHECKPOINT_PATIENCE = 5.0
+"""Seconds that the writer waits for those who read from the log, for each LOG_BYTES of it, and at most. Who
+begins to read meanwhile needs it no more."""
 
 CHUNKS = (256, 64, 16, 4, 1)
 """How many rows one INSERT takes: few sizes, so that each is compiled once. Each step of a statement gives up
@@ -116,6 +126,8 @@ class SQLite(Dialect):
         self._path = Path(path).absolute()
         self._identity: tuple[int, int] | None = None
         self._lock: int | None = None
+        self._log = self._path.with_name(f"{self._path.name}-wal")
+        self._large = LOG_BYTES
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """`mode=rw`: a file that has gone is a fault, never a reason to begin an empty one.
@@ -164,6 +176,7 @@ class SQLite(Dialect):
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         connection.execute("PRAGMA cache_size = -32768")
 
     def open_reader(self, connection: Any) -> None:
@@ -186,6 +199,28 @@ class SQLite(Dialect):
         if not same:
             raise FaultError(f"{self._path} is not the file that was opened")
         connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self, connection: Any) -> None:
+        """See Dialect.commit; then see to it that the log does not grow for ever."""
+        connection.commit()
+        with suppress(OSError, sqlite3.Error):  # what was committed is committed
+            self._bound_log(connection)
+
+    def _bound_log(self, connection: Any) -> None:
+        size = os.stat(self._log).st_size
+        if size > self._large:
+            patience = min(CHECKPOINT_PATIENCE * size / LOG_BYTES, LONGEST_CHECKPOINT_PATIENCE)
+            emptied = self._empty_log(connection, patience)
+            self._large = LOG_BYTES if emptied else size + LOG_BYTES
+
+    def _empty_log(self, connection: Any, patience: float) -> bool:
+        """False if a reader has held it fast."""
+        connection.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
+        try:
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT * 1000)}")
+        return not busy
 
     def begin_read(self, connection: Any) -> None:
         """The first SELECT takes the snapshot."""
@@ -253,12 +288,7 @@ class SQLite(Dialect):
 
         That is not possible while anyone reads what is in it, such as a backup.
         """
-        connection.execute(f"PRAGMA busy_timeout = {SCRUB_TIMEOUT * 1000:.0f}")
-        try:
-            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        finally:
-            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
-        return not busy
+        return self._empty_log(connection, SCRUB_TIMEOUT)
 
     def columns(self, connection: Any, table: str) -> list[str]:
         """From the schema that SQLite keeps."""
@@ -318,6 +348,10 @@ class MemorySQLite(SQLite):
     def begin_write(self, connection: Any) -> None:
         """No file can go missing."""
         connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self, connection: Any) -> None:
+        """There is no log."""
+        connection.commit()
 
     def back_up(self, connection: Any, label: str) -> str:
         """It is always new."""
