@@ -29,7 +29,7 @@ MARKS_EVERY: Final = 1.0
 
 
 #: Rows of a removed account's archive that are erased at once, so that others do not wait.
-ERASE_AT_ONCE: Final = 1000
+ERASE_AT_ONCE: Final = 100
 
 
 class DomainAccounts:

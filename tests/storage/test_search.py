@@ -409,6 +409,26 @@ class ErasedFromFilesTests(StorageTestCase):
             cursor.execute("SELECT rowid FROM search WHERE search MATCH '\"1xword\"'")
             self.assertEqual(cursor.fetchall(), [(40,)])
 
+    def test_the_index_stays_in_shape_while_rows_go_in_steps(self) -> None:
+        """SQLite would merge all that the steps left behind at once, when there are 64 pieces of it."""
+        store = self.make_store_on_sqlite()
+        words = " ".join(f"word{number}" for number in range(50))
+        with store.transaction() as cursor:
+            cursor.executemany(APPEND.sql, [message(1, seq, stanza=stanza(words)) for seq in range(4, 1000)])
+            batch = search_index.next_batch(cursor, 1, 1000)
+            assert batch is not None
+            search_index.add_batch(cursor, batch)
+        pieces = []
+        while True:
+            with store.transaction() as cursor:
+                step = archive.expire(cursor, 1, history_before=2000, offline_before=2000, limit=10)
+                cursor.execute("SELECT count(DISTINCT segid) FROM search_idx")
+                pieces.append(cursor.fetchone()[0])
+            if not step.more:
+                break
+        self.assertEqual(len(pieces), 100)
+        self.assertLess(max(pieces), 20)
+
     def test_cleaning_is_due_again_for_what_is_erased_meanwhile(self) -> None:
         store = self.make_store_on_sqlite()
 

@@ -15,6 +15,7 @@ from xmppd.core.account import Account
 from xmppd.core.context import Context
 from xmppd.core.stanza import Stanza
 from xmppd.storage import archive as store
+from xmppd.storage import search_index
 from xmppd.storage.archive import TOMBSTONE, ArchiveRow
 from xmppd.storage.archive_book import arrived
 from xmppd.storage.statement import Cursor
@@ -23,7 +24,7 @@ __all__ = ["Scope", "erase", "redact", "tombstone", "wipe"]
 
 #: Messages that one transaction erases, or bytes of them after which it ends, and seconds until the next one:
 #: in between others write.
-STEP: Final = 200
+STEP: Final = 100
 STEP_BYTES: Final = 512 * 1024
 PAUSE: Final = 0.05
 
@@ -103,16 +104,16 @@ def _erase_some(
     """Erase a step's rows; where the next step begins, if there is one, and what was erased."""
     erased: list[int] = []
     looked = size = 0
-    while looked < STEP and size < STEP_BYTES:
+    following: int | None = start
+    while following is not None and looked < STEP and size < STEP_BYTES:
         most = min(store.PIECE, STEP - looked)
-        found = store.rows(cursor, account, peer=peer, start=start, end=end, limit=most)
+        found = store.rows(cursor, account, peer=peer, start=following, end=end, limit=most)
         erased += [row.seq for row in found if row.kind < TOMBSTONE and redact(cursor, row)]
-        if len(found) < most:
-            return None, erased
-        start = found[-1].seq + 1
+        following = found[-1].seq + 1 if len(found) == most else None
         looked += len(found)
         size += sum(len(row.stanza) for row in found)
-    return start, erased
+    search_index.tidy(cursor)
+    return following, erased
 
 
 def _pause(context: Context, seconds: float) -> Deferred[None]:

@@ -30,8 +30,9 @@ __all__ = ["Options", "Quota", "Retention", "quota_of", "retention_of"]
 _log = Logger()
 _random = SystemRandom()
 
-#: Rows that one transaction looks at, and seconds until the next one: in between others write.
-STEP: Final = 500
+#: Rows that one transaction looks at, some 15 ms of the writer, and seconds until the next one: in between
+#: others write.
+STEP: Final = 100
 PAUSE: Final = 0.1
 #: Accounts that are looked through at once for something to do.
 BATCH: Final = 100

@@ -298,15 +298,21 @@ def deliverable(cursor: Cursor, account: int, after: int, limit: int) -> list[De
 
 
 def passing(cursor: Cursor) -> dict[int, list[int]]:
-    """By account, the rows that are to be delivered and are no part of the history: for the start."""
-    cursor.execute(
-        "SELECT archive.account, archive.seq FROM account JOIN archive"
-        " ON archive.account = account.id AND archive.seq > account.cursor"
-        " WHERE archive.deliver = 1 AND archive.history = 0"
-    )
+    """By account, the rows that are to be delivered and are no part of the history: for the start.
+
+    One query an account: joined, either database reads the whole archive of everyone.
+    """
+    cursor.execute("SELECT id, cursor FROM account")
     found: dict[int, list[int]] = {}
-    for account, seq in cursor.fetchall():
-        found.setdefault(account, []).append(seq)
+    for account, mark in cursor.fetchall():
+        cursor.execute(
+            "SELECT seq FROM archive WHERE account = ? AND seq > ? AND deliver = 1 AND history = 0"
+            " ORDER BY seq",
+            (account, mark),
+        )
+        rows = [int(row[0]) for row in cursor.fetchall()]
+        if rows:
+            found[account] = rows
     return found
 
 
@@ -385,6 +391,7 @@ def restore(cursor: Cursor, rows: Iterable[ArchiveRow]) -> int:
             if row.history and row.kind < TOMBSTONE:
                 search_index.include(cursor, row.account, place, row.stanza)
             added += 1
+    search_index.tidy(cursor)
     return added
 
 
@@ -474,7 +481,7 @@ def erase(cursor: Cursor, account: int) -> int:
     return 0 if last is None else _delete_up_to(cursor, account, last)
 
 
-def erase_some(cursor: Cursor, account: int, limit: int = 1000) -> int:
+def erase_some(cursor: Cursor, account: int, limit: int = 100) -> int:
     """Delete the oldest rows of an archive, whatever they are: one step of erasing it.
 
     :returns: how many rows there were; 0 when the archive is empty.
@@ -486,6 +493,7 @@ def erase_some(cursor: Cursor, account: int, limit: int = 1000) -> int:
 
 def _delete_up_to(cursor: Cursor, account: int, last: int) -> int:
     search_index.remove(cursor, account, 0, last)
+    search_index.tidy(cursor)
     cursor.execute("DELETE FROM archive WHERE account = ? AND seq <= ?", (account, last))
     deleted = cursor.rowcount
     _raise_floor(cursor, last)

@@ -35,9 +35,8 @@ KNOCK_EVERY = 2.0
 """Seconds between attempts to reach a database server that is not up yet."""
 
 
-SCRUBS = 30
-SCRUB_EVERY = 2.0
-"""Attempts to scrub while others read, and seconds between them."""
+SCRUB_AFTER = 30.0
+"""Seconds that erased content may stand in the database's files where not somebody waits for its end."""
 
 
 def dialect_of(url: str) -> Dialect:
@@ -239,18 +238,22 @@ class Database:
         settled = self._writer.settled()
         if settled is not None:
             await settled
+        result: T
+        result, seconds = await self._beside(self._read, function, args, keywords)
+        self._took(name, seconds)
+        return result
+
+    async def _beside(self, function: Callable[..., Any], /, *args: Any) -> Any:
+        """Run a function with a connection of the readers; closing ends it."""
         self._reads += 1
         try:
-            result: T
-            result, seconds = await self._read_pool.runWithConnection(self._read, function, args, keywords)
+            return await self._read_pool.runWithConnection(function, *args)
         except Exception as error:
             raise self.dialect.translate(error) from None
         finally:
             self._reads -= 1
             if self._no_reads is not None and not self._reads:
                 self._no_reads.callback(None)
-        self._took(name, seconds)
-        return result
 
     def _read(
         self, connection: Connection, function: Callable[..., T], args: Any, keywords: Any
@@ -319,16 +322,24 @@ class Database:
 
         If that is not possible now it is tried again, and again, without anyone who waits for it.
         """
+        settled = self._writer.settled()
+        if settled is not None:
+            await settled
+        if self._writer.closed:
+            raise ClosedError("scrub")
+        if not await self._scrub():
+            self.scrub_later()
 
+    async def _scrub(self) -> bool:
         def run(connection: Connection) -> bool:
             return self.dialect.scrub(connection.raw)
 
+        if self.dialect.scrubs_beside:
+            return bool(await self._beside(run))
         try:
-            done = await self._write_pool.runWithConnection(run)
+            return bool(await self._write_pool.runWithConnection(run))
         except Exception as error:
             raise self.dialect.translate(error) from None
-        if not done:
-            self.scrub_later()
 
     # The state of the writer
 

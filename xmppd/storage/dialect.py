@@ -20,6 +20,8 @@ class Dialect(ABC):
     module: str
     error: type[Exception]
     """The base class of the driver's errors."""
+    scrubs_beside = False
+    """Whether `scrub` runs on a connection of a reader, so that nobody's writes wait for it."""
 
     @abstractmethod
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -23,6 +23,9 @@ OLDEST = 130000
 LOCK = 0x786D7070
 """Of the two numbers of the lock that the one writer holds, the one that is ours ("xmpp")."""
 
+LONGEST_READ = "60s"
+"""That a query of a reader may take."""
+
 PATIENCE = "2s"
 """That the writer before has to go: one that was killed is noticed by the server a moment later."""
 
@@ -75,6 +78,7 @@ class PostgreSQL(Dialect):
     name = "postgresql"
     module = "psycopg"
     error = psycopg.Error
+    scrubs_beside = True
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -148,7 +152,7 @@ class PostgreSQL(Dialect):
     def open_reader(self, connection: Any) -> None:
         """No query of a reader takes for ever."""
         self._open(connection)
-        connection.execute("SET statement_timeout = '60s'")
+        connection.execute(f"SET statement_timeout = '{LONGEST_READ}'")
 
     def _open(self, connection: Any) -> None:
         """Choose integer types and plans the same way each time.
@@ -241,13 +245,16 @@ class PostgreSQL(Dialect):
         return "PostgreSQL keeps no copy of the database by itself; pg_dump makes one"
 
     def scrub(self, connection: Any) -> bool:
-        """Erased rows stand in their pages until these are cleaned up.
-
-        How long the server's own log has them is a matter of its configuration.
+        """Erased rows stand in their pages until these are cleaned up, which takes seconds where there are
+        millions of rows. How long the server's own log has them is a matter of its configuration.
         """
-        connection.execute("VACUUM archive")
-        if connection.execute("SELECT to_regclass('search')").fetchone()[0] is not None:
-            connection.execute("VACUUM search")
+        connection.execute("SET statement_timeout = 0")
+        try:
+            connection.execute("VACUUM archive")
+            if connection.execute("SELECT to_regclass('search')").fetchone()[0] is not None:
+                connection.execute("VACUUM search")
+        finally:
+            connection.execute(f"SET statement_timeout = '{LONGEST_READ}'")
         return True
 
     def columns(self, connection: Any, table: str) -> list[str]:

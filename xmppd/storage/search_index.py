@@ -365,6 +365,15 @@ def remove(cursor: Cursor, account: int, first: int, last: int) -> None:
         meta.put(cursor, REMOVED, "yes")
 
 
+def tidy(cursor: Cursor) -> None:
+    """One small step of keeping the index in shape, after a step of some hundred rows that were taken out or
+    put in. Without it SQLite at last makes up for all of them at once, in the middle of a write (measured:
+    half a second at two million rows).
+    """
+    if meta.get(cursor, MADE) is not None:
+        _change(cursor, lambda index: index.tidy(cursor))
+
+
 def needs_cleaning(cursor: Cursor) -> bool:
     """Whether words that were taken out may still stand in the files."""
     return meta.get(cursor, REMOVED) is not None
