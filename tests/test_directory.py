@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.dialogues.case import ServerCase
+from xmppd import directory
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import AccountCreated, AccountRemoved, AccountRemoving
 from xmppd.core.jid import JID
@@ -104,6 +105,14 @@ class RemovalTests(DirectoryCase):
     def remove(self) -> None:
         self.world.wait_for(self.accounts.remove(self.alice))
         self.world.settle()
+
+    def test_removal_of_a_large_archive_is_told_in_steps(self) -> None:
+        self.patch(directory, "ERASE_AT_ONCE", 2)
+        bob = self.login("bob/desk")
+        self.tell(bob, *["<message to='alice@localhost' type='chat'><body>x</body></message>"] * 5)
+        gone: list[int] = []
+        self.world.wait_for(self.accounts.remove(self.alice, report=gone.append))
+        self.assertEqual(gone, [2, 4, 5])
 
     def test_sessions_end(self) -> None:
         client, asleep = self.login("alice/home"), self.login("alice/asleep")

@@ -207,20 +207,28 @@ class AccountDirectory:
         await self.database.write("set password", store.set_credentials, account.id, credentials)
         account.password_set_at = self._clock.seconds()
 
-    async def remove(self, jid: JID, asked_by: Session | None = None) -> None:
+    async def remove(
+        self,
+        jid: JID,
+        asked_by: Session | None = None,
+        report: Callable[[int], None] = lambda rows: None,
+    ) -> None:
         """Remove an account with all that is its own; its sessions end with ``not-authorized``.
 
         :param asked_by: its session that stays until the asker ends it: it still gets the answer.
+        :param report: is told how many archived messages are gone, again and again.
         :raises StanzaError: ``item-not-found``.
         """
         account = self.require(jid)
         self._leaving.add(account)
         try:
-            await self._remove(account, asked_by)
+            await self._remove(account, asked_by, report)
         finally:
             self._leaving.discard(account)
 
-    async def _remove(self, account: Account, asked_by: Session | None) -> None:
+    async def _remove(
+        self, account: Account, asked_by: Session | None, report: Callable[[int], None]
+    ) -> None:
         assert account.id is not None
         account.enabled = False
         hooks = self._hosts[account.jid.domain].hooks
@@ -230,8 +238,12 @@ class AccountDirectory:
         self._end_sessions(account, REMOVED, but=asked_by)
         self.registry.remove(account)
         self._moved.pop(account.id, None)
-        while await self.database.write("erase archive", archive.erase_some, account.id, ERASE_AT_ONCE):
-            pass
+        gone = 0
+        while step := await self.database.write(
+            "erase archive", archive.erase_some, account.id, ERASE_AT_ONCE
+        ):
+            gone += step
+            report(gone)
         await self.database.write("remove account", store.remove, account.id)
         hooks.run(AccountRemoved(account, account.jid))
         await self.database.scrub()

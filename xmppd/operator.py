@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from xmppd import __version__
@@ -57,9 +57,9 @@ class ServerOperator:
         """Give an account a new password."""
         await self._server.accounts.set_password(jid, password)
 
-    async def remove_user(self, jid: JID) -> None:
+    async def remove_user(self, jid: JID, report: Callable[[int], None] = lambda rows: None) -> None:
         """Remove an account with all that is its own; its name stays reserved."""
-        await self._server.accounts.remove(jid)
+        await self._server.accounts.remove(jid, report=report)
 
     async def release_user(self, jid: JID) -> None:
         """Let the name of a removed account be given out again."""

@@ -1,6 +1,6 @@
 """A server for xmppctl that exists in memory alone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from xmppd.admin.commands import FoundRow, SessionRow, StreamManagementRow, UserRow
 from xmppd.core.errors import StanzaError
@@ -32,8 +32,9 @@ class FakeOperator:
         self.require(jid)
         self.passwords[jid.text] = password
 
-    async def remove_user(self, jid: JID) -> None:
+    async def remove_user(self, jid: JID, report: Callable[[int], None]) -> None:
         self.require(jid)
+        report(7)
         self.states[jid.text] = "removed"
 
     async def release_user(self, jid: JID) -> None:

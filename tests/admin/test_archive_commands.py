@@ -12,6 +12,7 @@ from tests.admin.test_cli import run
 from tests.modules.archives import ArchiveConversation
 from xmppd.admin import archive_commands, cli, views
 from xmppd.admin.wire import CommandError
+from xmppd.modules import retention
 from xmppd.storage.archive import TOMBSTONE
 from xmppd.storage.errors import FaultError
 from xmppd.testing import InProcessServer
@@ -286,6 +287,18 @@ class UpkeepTests(ArchiveCase):
         self.assertEqual(self.history("romeo"), ["new"])
         for older in ("a while", "0", "0d"):
             self.refuse("usage", "expire", older=older)
+
+    def test_expiry_of_a_large_archive_is_told_in_steps(self) -> None:
+        """The command is not left without a word, or it gives the server up."""
+        self.patch(retention, "STEP", 2)
+        for number in range(5):
+            self.chat(self.romeo, "a@b.example", f"old {number}")
+        self.server.advance(3600)
+        self.call("expire", jid="romeo@example.org", older="30min")
+        self.assertEqual(
+            self.reports,
+            [(f"Expiring, {gone} messages gone", 0, 1) for gone in (0, 2, 4, 5)],
+        )
 
     def test_deletion(self) -> None:
         self.talk()

@@ -21,8 +21,18 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.admin.operator import FakeOperator, session
 from tests.stream.pki import NOW, issue, save
 from xmppd.admin import cli, client, offline
-from xmppd.admin.commands import Arguments, Command, FoundRow, Report, Result, StreamManagementRow, build
+from xmppd.admin.commands import (
+    Argument,
+    Arguments,
+    Command,
+    FoundRow,
+    Report,
+    Result,
+    StreamManagementRow,
+    build,
+)
 from xmppd.admin.server import AdminFactory
+from xmppd.admin.wire import CommandError
 from xmppd.config import module_options
 from xmppd.config.sample import sample
 from xmppd.testing import InProcessServer
@@ -253,6 +263,30 @@ class OnlineTests(TestCase):
         self.assertTrue(err.endswith("\n"))
         self.assertEqual(await self.xmppctl("stats"), (0, "\n", ""))
 
+    async def test_result_stands_alone_below_progress_that_has_no_end(self) -> None:
+        """What was drawn last is taken away; the same is not drawn twice."""
+
+        async def work(arguments: Arguments, report: Report) -> Result:
+            for done in (1, 1, 2):
+                report("Counting", done, 3)
+            if "jid" in arguments:
+                raise CommandError("test", "It failed")
+            return {}
+
+        self.commands["stats"] = Command("stats", (), work)
+        _, _, err = await self.xmppctl("stats", err=Terminal())
+        bars = [f"Counting: [{bar:<30}]  {share}% ({done} of 3)"
+                for bar, share, done in (("#" * 10, 33, 1), ("#" * 20, 67, 2))]  # fmt: skip
+        self.assertEqual(err, "".join(f"\r{bar}\x1b[K" for bar in bars) + "\r\x1b[K")
+        self.commands["deluser"] = Command("deluser", (Argument("jid"),), work)
+        _, _, err = await self.xmppctl("deluser", "alice@a.example", err=Terminal())
+        self.assertTrue(err.endswith("\r\x1b[Kxmppctl: It failed\n"), err)
+
+    async def test_removal_tells_how_far_it_is(self) -> None:
+        self.operator.states["alice@a.example"] = "active"
+        _, _, err = await self.xmppctl("deluser", "alice@a.example", err=Terminal())
+        self.assertEqual(err, "\rDeleting messages: 7\x1b[K\r\x1b[K")
+
     async def test_connection_that_ends(self) -> None:
         """A server that goes away without an answer is said."""
 
@@ -298,6 +332,10 @@ class OfflineTestCase(SynchronousTestCase):
         return run(arguments, io.StringIO(stdin), io.StringIO())
 
 
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 class MigrateTests(OfflineTestCase):
     """Moving a database; that everything arrives is tested with the storage."""
 
@@ -322,6 +360,13 @@ class MigrateTests(OfflineTestCase):
         self.make("old")
         _, out, _ = self.xmppctl("--json", "migrate", "sqlite:old", "sqlite:new")
         self.assertEqual(json.loads(out)["rows"]["account"], 1)
+
+    def test_interrupted(self) -> None:
+        """^C in the middle: it is said what that means."""
+        self.make("old")
+        self.patch(cli, "migrate", interrupted)
+        code, out, err = self.xmppctl("migrate", "sqlite:old", "sqlite:new")
+        self.assertEqual((code, out, err), (1, "", "\nxmppctl: Nothing was moved: interrupted.\n"))
 
     def test_refusals(self) -> None:
         """What cannot be moved is said in one line, and nothing is moved."""

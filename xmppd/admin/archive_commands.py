@@ -259,11 +259,15 @@ class _ArchiveCommands:
         before = self._before(arguments)
         chosen, deleted = self._chosen(arguments), 0
         for number, account in enumerate(chosen):
-            report("Expiring", number, len(chosen))
+
+            def tell(rows: int, number: int = number, gone: int = deleted) -> None:
+                report(f"Expiring, {gone + rows} messages gone", number, len(chosen))
+
+            tell(0)
             retention = retention_of(self._server.hosts[account.jid.domain])
             if retention is None:
                 raise CommandError("not-allowed", "The module retention is not loaded")
-            deleted += await retention.clean(account, before)
+            deleted += await retention.clean(account, before, tell)
         return {"accounts": len(chosen), "messages": deleted}
 
     def _before(self, arguments: Arguments) -> int | None:

@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(options: argparse.Namespace, code: int, word: str, text: str) -> int:
+    _progress.end()
     if options.json:
         print(json.dumps({"error": {"code": word, "text": text}}))
     else:
@@ -220,9 +221,13 @@ def _search(options: argparse.Namespace) -> int:
 
 def _migrate(options: argparse.Namespace) -> int:
     def report(text: str, done: int, total: int | None = None) -> None:
-        _show_progress({"text": text, "done": done, "total": total})
+        _progress.show({"text": text, "done": done, "total": total})
 
-    moved = migrate(options.source, options.target, report)
+    try:
+        moved = migrate(options.source, options.target, report)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        raise CommandError("interrupted", "Nothing was moved: interrupted.") from None
     _show(options, vars(moved), views.moved(moved))
     return DONE
 
@@ -241,20 +246,44 @@ def _ask(options: argparse.Namespace, arguments: Mapping[str, object]) -> int:
     """Have the server do the command, and show what it says."""
     path = options.socket or offline.find_socket(options.config, Path.cwd())
     given = {name: value for name, value in arguments.items() if value is not None}
-    result = call(path, options.command, given, _show_progress)
+    result = call(path, options.command, given, _progress.show)
     _show(options, result, views.result(options.command, result, sm=getattr(options, "sm", False)))
     return DONE
 
 
 def _show(options: argparse.Namespace, result: Any, text: str) -> None:
+    _progress.end()
     print(json.dumps(result, indent=2) if options.json else text, flush=True)
 
 
-def _show_progress(progress: Mapping[str, Any]) -> None:
-    """Draw how far a command is, where somebody looks."""
-    if sys.stderr.isatty():
+class _Progress:
+    """Draws in one line how far a command is, where somebody looks.
+
+    What has come to its end stays to be read; what has not is taken away by what comes next.
+    """
+
+    def __init__(self) -> None:
+        self._line = ""
+        self._ended = True
+
+    def show(self, progress: Mapping[str, Any]) -> None:
+        """Draw it anew."""
         line = views.progress(progress)
-        print(f"\r{line}\x1b[K", end="" if progress["done"] != progress["total"] else "\n", file=sys.stderr)
+        if not sys.stderr.isatty() or line == self._line:
+            return
+        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
+        self._line, self._ended = line, progress["done"] == progress["total"]
+        if self._ended:
+            print(file=sys.stderr)
+
+    def end(self) -> None:
+        """Make room for a result or an error."""
+        if not self._ended:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        self._line, self._ended = "", True
+
+
+_progress = _Progress()
 
 
 def _account(text: str) -> None:

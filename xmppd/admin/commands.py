@@ -114,8 +114,11 @@ class Operator(Protocol):
     async def set_password(self, jid: JID, password: str) -> None:
         """Give an account a new password (``item-not-found`` if there is none)."""
 
-    async def remove_user(self, jid: JID) -> None:
-        """Remove an account with all that is its own; its name stays reserved."""
+    async def remove_user(self, jid: JID, report: Callable[[int], None]) -> None:
+        """Remove an account with all that is its own; its name stays reserved.
+
+        :param report: is told how many archived messages are gone, again and again.
+        """
 
     async def release_user(self, jid: JID) -> None:
         """Let the name of a removed account be given out again."""
@@ -236,7 +239,7 @@ class _Commands:
 
     async def remove_user(self, arguments: Arguments, report: Report) -> Result:
         jid = self._account(arguments)
-        await self._operator.remove_user(jid)
+        await self._operator.remove_user(jid, lambda rows: report("Deleting messages", rows))
         return {"jid": jid.text}
 
     async def release_user(self, arguments: Arguments, report: Report) -> Result:

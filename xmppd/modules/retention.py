@@ -6,7 +6,7 @@ full of such messages takes no more of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
 from typing import Annotated, Any, Final, Protocol, cast
@@ -154,10 +154,16 @@ class Retention(Module):
 
     # -- one archive
 
-    async def clean(self, account: Account, history_before: int | None = None) -> int:
+    async def clean(
+        self,
+        account: Account,
+        history_before: int | None = None,
+        report: Callable[[int], None] = lambda rows: None,
+    ) -> int:
         """Delete what has expired, and what exceeds the quota.
 
         :param history_before: another sequence than the limits give, before which all expires.
+        :param report: is told after each step how many rows are gone.
         :returns: how many rows are gone.
         """
         offline_before = self._before(self._limits.offline_expires_after)
@@ -167,7 +173,7 @@ class Retention(Module):
             )
         if history_before is None:
             history_before = self._before(self._limits.archive_expires_after)
-        deleted = await self._expire(account, history_before)
+        deleted = await self._expire(account, history_before, report)
         if self._limits.archive_messages is not None:
             deleted += await self._keep_to_quota(account, self._limits.archive_messages)
         if deleted:
@@ -175,7 +181,9 @@ class Retention(Module):
             _log.info("{rows} archived messages of {account} have expired", rows=deleted, account=account)
         return deleted
 
-    async def _expire(self, account: Account, before: int) -> int:
+    async def _expire(
+        self, account: Account, before: int, report: Callable[[int], None] = lambda rows: None
+    ) -> int:
         """Delete rows in steps, so that nobody waits for long."""
         deleted = 0
         while not self._stopped:
@@ -189,6 +197,7 @@ class Retention(Module):
             )
             self._moved(account, step.mark)
             deleted += step.deleted
+            report(deleted)
             if not step.more:
                 break
             await _pause(self.context.clock, PAUSE)
