@@ -1,6 +1,7 @@
 """What only PostgreSQL does: a server that stops and comes back, and commits that nobody confirmed."""
 
 import signal
+import threading
 from typing import Any
 from unittest.mock import patch
 
@@ -192,6 +193,49 @@ class NotUpYetTests(StorageTestCase):
         url = f"postgresql://xmppd@127.0.0.1:{server().port}/verona"
         database = Database(ThreadlessReactor(), url, threads=NoThreads)
         self.failureResultOf(Deferred.fromCoroutine(database.open(60.0)), FaultError)
+
+
+class SettingsTests(OnPostgreSQL, StorageTestCase):
+    """What holds for each connection, whatever the server's defaults are, and for those made again."""
+
+    async def settings(self, pool: Any, *names: str) -> list[str]:
+        def run(connection: Any) -> list[str]:
+            return [connection.raw.execute(f"SHOW {name}").fetchone()[0] for name in names]
+
+        found: list[str] = await pool.runWithConnection(run)
+        return found
+
+    async def test_a_commit_is_on_the_disk_when_it_returns(self) -> None:
+        database = await self.make_database()
+        for _ in range(2):
+            found = await self.settings(database._write_pool, "synchronous_commit", "lock_timeout")
+            self.assertEqual(found, ["on", "30s"])
+            await database._write_pool.runWithConnection(lambda connection: connection.raw.close())
+            await database.write("put", meta.put, "a", "1")
+
+    async def test_no_query_of_a_reader_takes_for_ever(self) -> None:
+        database = await self.make_database(readers=1)
+        self.assertEqual(await self.settings(database._read_pool, "statement_timeout"), ["1min"])
+        await database.scrub()
+        self.assertEqual(await self.settings(database._read_pool, "statement_timeout"), ["1min"])
+
+    async def test_scrubbing_keeps_nobody_from_writing(self) -> None:
+        """With millions of rows it takes seconds."""
+        database = await self.make_database()
+        scrub, inside, go_on = database.dialect.scrub, threading.Event(), threading.Event()
+
+        def slow(connection: Any) -> bool:
+            inside.set()
+            go_on.wait(10)
+            return scrub(connection)
+
+        self.patch(database.dialect, "scrub", slow)
+        scrubbing = Deferred.fromCoroutine(database.scrub())
+        await deferToThread(inside.wait, 10)
+        await database.write("put", meta.put, "a", "1")
+        self.assertNoResult(scrubbing)
+        go_on.set()
+        await scrubbing
 
 
 class OneWriterTests(OnPostgreSQL, StorageTestCase):

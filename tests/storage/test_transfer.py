@@ -69,6 +69,17 @@ def content(store: BlockingStore) -> dict[str, list[Any]]:
     return found
 
 
+def tables(store: BlockingStore) -> set[str]:
+    """Those that the database has, whatever made them, but for its own."""
+    if store.dialect.name == "sqlite":
+        sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    else:
+        sql = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+    with store.transaction() as cursor:
+        cursor.execute(sql)
+        return {row[0] for row in cursor.fetchall()}
+
+
 class TransferTests(StorageTestCase):
     make_sqlite = OnSQLite.make_url
     make_postgresql = OnPostgreSQL.make_url
@@ -86,6 +97,19 @@ class TransferTests(StorageTestCase):
         found = content(store)
         store.close()
         return found
+
+    def test_no_table_is_left_out(self) -> None:
+        """A new one has to be filled above, too; only what is made again stays behind."""
+        for make in (self.make_sqlite, self.make_postgresql):
+            url = make()
+            before = self.make_full(url)
+            self.assertEqual([table for table, rows in before.items() if not rows], [])
+            store = BlockingStore(dialect_of(url))
+            there = {name for name in tables(store) if not name.startswith("search")}
+            store.close()
+            moved = set(move(url, self.make_sqlite(), lambda *_: None))
+            self.assertEqual(moved, there)
+            self.assertEqual(moved | {"search_position"}, set(before))
 
     def comparable(self, found: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Without what the search index says of itself."""
