@@ -1,7 +1,6 @@
 """The archive against a naive model, delivery, erasing and retention."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -182,81 +181,6 @@ class PageTests:
             found = archive.stanzas(cursor, self.account, [3, 2, 99, 2])
             self.assertEqual(sorted(found), [2, 3])
             self.assertEqual(archive.stanzas(cursor, self.account, []), {})
-
-
-class Explained:
-    """A cursor that notes how the database would run what it is asked for."""
-
-    def __init__(self, cursor: Any, word: str) -> None:
-        self.cursor = cursor
-        self.word = word
-        self.plans: list[str] = []
-
-    def execute(self, sql: str, parameters: Any = ()) -> None:
-        self.cursor.execute(f"{self.word} {sql}", parameters)
-        self.plans.append(" / ".join(str(row[-1]) for row in self.cursor.fetchall()))
-
-    def stanzas(self, sql: str, parameters: Any = ()) -> list[Any]:
-        self.execute(sql, parameters)
-        return []
-
-    def fetchone(self) -> tuple[int]:
-        return (0,)
-
-    fetchall = list
-
-
-@on_each_database
-class PlanTests:
-    """A page costs the same wherever it lies: rows come in order from an index, with no sorting and no
-    scan."""
-
-    def setUp(self) -> None:
-        self.store = self.make_store()
-        rows = [message(seq % 20, seq, f"peer{seq % 3}@example.net") for seq in range(4000)]
-        with self.store.transaction() as cursor:
-            cursor.executemany(archive.APPEND.sql, rows)
-
-    def plans_of(self, run: Any) -> list[str]:
-        word = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN"}[self.store.dialect.name]
-        with self.store.transaction() as cursor:
-            explained = Explained(cursor, word)
-            run(explained)
-        return explained.plans
-
-    def check(self, run: Any) -> None:
-        plans = self.plans_of(run)
-        self.assertTrue(plans)
-        for plan in plans:
-            self.assertNotRegex(plan, "Sort|Seq Scan|Bitmap|TEMP B-TREE|SCAN archive")
-
-    def test_pages(self) -> None:
-        everything = Query()
-        for query in (
-            everything,
-            Query(backwards=True),
-            Query(after=1000),
-            Query(before=1000, backwards=True),
-            Query(start=500, end=900, after_id=600, groupchat=False),
-            Query(peer="peer1@example.net"),
-            Query(peer="peer1@example.net", resource="orchard", before=3000, backwards=True),
-            Query(peer=OWN, own_resource="orchard"),
-        ):
-            self.check(lambda cursor, query=query: archive.page(cursor, 7, query))
-
-    def test_other_questions_about_an_archive(self) -> None:
-        self.check(lambda cursor: archive.bounds(cursor, 7))
-        self.check(lambda cursor: archive.deliverable(cursor, 7, 1000, 50))
-        self.check(lambda cursor: archive.owed(cursor, 7, 1000, 50))
-        self.check(lambda cursor: archive.rows(cursor, 7, start=1000))
-        self.check(lambda cursor: archive.erase_some(cursor, 7))
-        self.check(lambda cursor: archive.beyond(cursor, 7, 100))
-        self.check(lambda cursor: archive.known(cursor, 7, [7]))
-
-    def test_a_scan_would_be_noticed(self) -> None:
-        scan = "SELECT seq FROM archive ORDER BY own_resource"
-        plans = self.plans_of(lambda cursor: cursor.execute(scan))
-        self.assertRegex(plans[0], "Sort|TEMP B-TREE")
 
 
 @on_each_database
