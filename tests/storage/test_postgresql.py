@@ -17,7 +17,7 @@ from tests.postgres import PostgreSQLServer, server
 from tests.storage.base import BlockingStore, Noted, OnPostgreSQL, StorageTestCase, message
 from tests.storage.test_database import ThreadlessReactor, seqs
 from tests.storage.test_writer import NotedEvents
-from xmppd.storage import meta, postgresql
+from xmppd.storage import accounts, meta, postgresql, search_index
 from xmppd.storage.archive import APPEND
 from xmppd.storage.database import Database, dialect_of
 from xmppd.storage.errors import (
@@ -29,6 +29,7 @@ from xmppd.storage.errors import (
 )
 from xmppd.storage.postgresql import LOCK, PostgreSQL, placeholders
 from xmppd.storage.threads import NoThreads
+from xmppd.storage.words import terms
 
 
 def sleep(seconds: float) -> Deferred[None]:
@@ -266,6 +267,38 @@ class OneWriterTests(OnPostgreSQL, StorageTestCase):
         await second.close()
         await wait_for(first, faulted=False)
         self.assertEqual(heard, [1])
+
+
+class FrequentWordTests(OnPostgreSQL, StorageTestCase):
+    """Of a word that everyone says all the time, not all rows are fetched for one page."""
+
+    def find(self, word: str, enough: int) -> tuple[search_index.Found, int]:
+        """What is found, and how often the whole index was asked."""
+        with self.store.transaction() as cursor:
+            asked: list[str] = []
+            execute = cursor.execute
+            cursor.execute = lambda sql, *more: (asked.append(sql), execute(sql, *more))[1]
+            index = search_index.index_of(cursor)
+            found = index.find(cursor, 1, terms(word), 0, 1 << 60, "DESC", enough)
+        return found, sum("hit" in sql for sql in asked)
+
+    def test_the_nearest_rows_are_looked_at_first(self) -> None:
+        self.patch(search_index.TextSearch, "NEAR", 10)
+        self.store = self.make_store()
+        with self.store.transaction() as cursor:
+            accounts.create(cursor, "example.org", "juliet", [], created=1)
+            search_index.open_index(cursor)
+            for seq in range(1, 101):
+                words = "often seldom" if seq % 20 == 0 else "often"
+                body = f"<message xmlns='jabber:client'><body>{words}</body></message>"
+                cursor.execute(APPEND.sql, message(1, seq, stanza=body.encode()))
+            batch = search_index.next_batch(cursor, 1, 100)
+            assert batch is not None
+            search_index.add_batch(cursor, batch)
+        self.assertEqual(self.find("often", 10), ((list(range(100, 90, -1)), 91), 0))
+        self.assertEqual(self.find("seldom", 1), (([100], 91), 0))
+        self.assertEqual(self.find("seldom", 2), (([100, 80, 60, 40, 20], None), 1))
+        self.assertEqual(self.find("never", 1), (([], None), 1))
 
 
 class TicketTests(OnPostgreSQL, StorageTestCase):

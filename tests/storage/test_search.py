@@ -100,8 +100,7 @@ class SearchTests:
         """What the index alone says."""
         with self.store.transaction() as cursor:
             index = search_index.index_of(cursor)
-            cursor.execute(*index.select(account, terms(text), 0, 1 << 60, "ASC"))
-            return [row[0] for row in cursor.fetchall()]
+            return index.find(cursor, account, terms(text), 0, 1 << 60, "ASC", 1000).rows
 
     def clear(self) -> None:
         with self.store.transaction() as cursor:
@@ -144,7 +143,7 @@ class SearchTests:
         self.add(*sorted(rows))
         self.fill(most=data.draw(st.integers(0, 8)), limit=data.draw(st.integers(1, 8)))
         self.patch(search_index, "CANDIDATES", data.draw(st.integers(1, 5)))
-        self.patch(search, "CANDIDATES", search_index.CANDIDATES)
+        self.patch(search_index.TextSearch, "NEAR", data.draw(st.integers(1, 20)))
         self.patch(search, "SCAN", data.draw(st.integers(1, 5)))
         text, query = data.draw(SEARCHES), data.draw(QUERIES)
         match = matcher(terms(text))

@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from xmppd.storage import archive, search_index
 from xmppd.storage.archive import Page, Query
-from xmppd.storage.search_index import CANDIDATES
 from xmppd.storage.statement import Cursor
 from xmppd.storage.words import Term, matcher, words_of
 
@@ -80,15 +79,12 @@ def look_up(cursor: Cursor, account: int, query: Query, wanted: tuple[Term, ...]
     """Of the next rows that the index has, those that the query means."""
     first, last = archive.bounds_of(query, paging=True)
     index, order = search_index.index_of(cursor), "DESC" if query.backwards else "ASC"
-    index.prepare(cursor)
-    cursor.execute(*index.select(account, wanted, first or 0, _LAST if last is None else last, order))
-    seqs = [int(row[0]) for row in cursor.fetchall()]
-    chosen = seqs if query.ids is None else [seq for seq in seqs if seq in query.ids]
+    most = _LAST if last is None else last
+    found = index.find(cursor, account, wanted, first or 0, most, order, query.limit)
+    chosen = found.rows if query.ids is None else [seq for seq in found.rows if seq in query.ids]
     page = archive.page(cursor, account, replace(query, ids=tuple(chosen), after=None, before=None))
     rows = _in_order(page, query)
-    if not page.complete:
-        return Piece(rows, rows[-1][0])
-    return Piece(rows, seqs[-1] if len(seqs) == CANDIDATES else None)
+    return Piece(rows, found.end if page.complete else rows[-1][0])
 
 
 def scan(cursor: Cursor, account: int, query: Query, wanted: tuple[Term, ...]) -> Piece:
