@@ -53,6 +53,23 @@ class LongFaultTests(FullDiskCase):
         self.pass_time(3600)
         self.assertEqual(database.timings["prune sessions"].count, before + 1)
 
+    def test_requests_are_refused_for_now_in_one_line_each(self) -> None:
+        self.break_disk()
+        self.patch(self.world.database.dialect, "begin_read", self.world.database.dialect.commit)
+        log = self.watch_log()
+        prefs = "<prefs xmlns='urn:xmpp:mam:2' default='never'/>"
+        for request in (prefs, "<query xmlns='urn:xmpp:mam:2'/>"):
+            self.alice.send(f"<iq type='set' id='q'>{request}</iq>")
+            self.pass_time(10)
+            answer = self.alice.take()
+            self.assertIn("<error type='wait'><internal-server-error ", answer)
+            self.assertIn("try again later", answer)
+        lines = [line for line in log() if "<Stanza " in line]
+        self.assertEqual(len(lines), 2, lines)
+        for line in lines:
+            self.assertIn("failed: database or disk is full", line)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_stop(self) -> None:
         self.alice.send("<message to='bob@localhost' type='chat'><body>x</body></message>")
         self.break_disk()

@@ -21,6 +21,7 @@ from xmppd.admin.client import call
 from xmppd.admin.commands import Arguments, Command, Report, Result, build
 from xmppd.admin.server import AdminFactory, AdminSocketError
 from xmppd.admin.wire import MAX_REQUEST
+from xmppd.storage.errors import FaultError
 
 
 class ProtocolTests(SynchronousTestCase):
@@ -94,6 +95,15 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(answer["error"]["code"], "internal-error")
         self.assertNotIn("secret", str(answer))
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_database_that_is_away(self) -> None:
+        """It is said in one line, here and in the log."""
+        self.operator.fault = FaultError("connection refused")
+        request = {"command": "adduser", "arguments": {"jid": "x@a.example", "password": "x"}}
+        (answer,) = self.ask(request)
+        text = "The database cannot be used now: connection refused"
+        self.assertEqual(answer["error"], {"code": "database", "text": text})
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_log(self) -> None:
         """Commands are logged, without passwords."""

@@ -17,6 +17,7 @@ from xmppd.admin.commands import Command, Result
 from xmppd.admin.wire import MAX_ADDRESS, MAX_REQUEST, CommandError, address_of, decode, encode, error
 from xmppd.core.errors import StanzaError
 from xmppd.core.options import did_you_mean
+from xmppd.storage.errors import ClosedError, FaultError
 
 _log = Logger()
 
@@ -51,6 +52,9 @@ class AdminProtocol(LineReceiver):
             return error(problem)
         except StanzaError as problem:
             return error(CommandError(problem.condition, problem.text or problem.condition))
+        except (FaultError, ClosedError) as problem:
+            _log.warn("xmppctl: the database cannot be used: {problem}", problem=str(problem))
+            return error(CommandError("database", f"The database cannot be used now: {problem}"))
 
     async def _run(self, request: Mapping[str, Any]) -> Result:
         name = str(request.get("command"))

@@ -29,6 +29,7 @@ from xmppd.core.module import IqRequest, Payload
 from xmppd.core.stanza import Stanza
 from xmppd.core.subscriptions import refusal_of_probe
 from xmppd.routing.delivery import decide
+from xmppd.storage.errors import ClosedError, FaultError
 
 __all__ = ["Domain", "LocalRouter"]
 
@@ -50,6 +51,9 @@ class Domain(Protocol):
 
 #: Slow requests that one session may have under way while its next stanzas are taken.
 MOST_BESIDE: Final = 2
+
+#: What the sender of a request is told that the database kept from being answered.
+DATABASE_AWAY: Final = "Nothing can be stored or looked up at the moment; try again later"
 
 
 class _Nothing:
@@ -269,6 +273,9 @@ class LocalRouter:
     def _failed(self, stanza: Stanza, failure: Any) -> None:
         if failure.check(StanzaError):
             self.refuse(stanza, failure.value)
+        elif failure.check(FaultError, ClosedError):
+            _log.warn("{stanza} failed: {problem}", stanza=stanza, problem=failure.getErrorMessage())
+            self.refuse(stanza, StanzaError("internal-server-error", DATABASE_AWAY, type="wait"))
         else:
             _log.failure("{stanza} failed", failure, stanza=stanza)
             self.refuse(stanza, StanzaError("internal-server-error"))
