@@ -1,8 +1,9 @@
 """What storing a row, reading a page, and indexing and searching text cost, through the door that the server
-uses.
+uses; what an archive costs the whole server is in bench/archive.py.
 
     python -m bench.storage [--rows 1000000] [--url sqlite:PATH | postgresql://…]
- Times are CPU of this process (all its threads) and wall-clock time. A message is two rows, one in each
+
+Times are CPU of this process (all its threads) and wall-clock time. A message is two rows, one in each
 archive. Without --url it works in a temporary SQLite file, beside --folder if that is given (durable writes
 are as slow as the disk below them).
 """
@@ -113,7 +114,7 @@ async def append_rows(database: Database, sequence: Sequence, number: int, group
         await done.deferred
 
 
-async def measure_writing(make: Callable[[int], Database], sequence: Sequence, rows: int) -> None:
+async def measure_writing(make: Callable[[int], Database], sequence: Sequence) -> None:
     """Groups of 50 and of 1,000 rows; a group starts when its last row is there."""
     for group, number in ((50, 20_000), (1000, 100_000)):
         database = make(group)
@@ -122,6 +123,56 @@ async def measure_writing(make: Callable[[int], Database], sequence: Sequence, r
         with Meter() as meter:
             await append_rows(database, sequence, number, group)
         print(meter.line(f"store, groups of {group}", number, "a row"))
+        await database.close()
+
+
+class Flow:
+    """So many messages on their way to the disk at any time: the next one comes when one is stored."""
+
+    def __init__(self, database: Database, sequence: Sequence, messages: int) -> None:
+        self._database, self._sequence = database, sequence
+        self._choose = random.Random(5)
+        self._to_come = self._left = messages
+        self._halves = 0
+        self.done: Deferred[None] = Deferred()
+
+    def send(self) -> None:
+        """One more message, if there are any left."""
+        if self._to_come:
+            self._to_come -= 1
+            for row in rows_of_message(self._sequence, self._choose):
+                self._database.append(APPEND, row, self)
+
+    def committed(self) -> None:
+        """Both sides of a message are in the same transaction, one after the other."""
+        self._halves += 1
+        if self._halves % 2 == 0:
+            self._left -= 1
+            self.send()
+            if not self._left:
+                self.done.callback(None)
+
+    def failed(self, error: BaseException) -> None:
+        raise error
+
+
+async def measure_throughput(url: str, sequence: Sequence, flights: tuple[int, ...] = (1, 50, 1000)) -> None:
+    """Messages as they come, with the limits of the server: how many a second, and in which transactions."""
+    for flight in flights:
+        database = Database(reactor, url)
+        await database.open()
+        messages = flight * 20 + 500
+        flow = Flow(database, sequence, messages)
+        with Meter() as meter:
+            for _ in range(flight):
+                flow.send()
+            await flow.done
+        counters = database.counters
+        print(
+            f"store, {flight:,} messages in flight: {messages / meter.wall:,.0f} messages a second,"
+            f" {counters.rows / counters.groups:.1f} rows a transaction,"
+            f" {meter.cpu / messages * 1e6:.1f} µs CPU a message"
+        )
         await database.close()
 
 
@@ -207,7 +258,8 @@ async def measure(url: str, rows: int) -> None:
     def make(group: int) -> Database:
         return Database(reactor, url, group_rows=group, group_delay=1.0)
 
-    await measure_writing(make, sequence, rows)
+    await measure_throughput(url, sequence)
+    await measure_writing(make, sequence)
     database = make(5000)
     await database.open()
     for number in range(1, ACCOUNTS + 1):
