@@ -87,6 +87,46 @@ class GroupTests(WriterTestCase):
         self.clock.advance(0.001)
         self.assertEqual(self.names(), [["a", "b"]])
 
+    def test_group_that_nobody_waits_for_takes_longer(self) -> None:
+        """Its rows cost less the more there are; whoever comes to wait does not wait longer than else"""
+        self.writer.append(INSERT, ("a", b""), None)
+        self.clock.advance(0.019)
+        self.assertEqual(self.names(), [])
+        self.clock.advance(0.001)
+        self.assertEqual(self.names(), [["a"]])
+
+    def test_somebody_comes_to_wait_soon(self) -> None:
+        self.writer.append(INSERT, ("a", b""), None)
+        self.clock.advance(0.002)
+        self.append("b", "c")
+        self.clock.advance(0.003)
+        self.assertEqual(self.names(), [["a", "b", "c"]])
+
+    def test_somebody_comes_to_wait_late(self) -> None:
+        """A row, a function, or whoever wants to read what was written"""
+        for comes in (
+            lambda: self.append("b"),
+            lambda: self.writer.write("b", lambda cursor: None, ()),
+            self.writer.settled,
+        ):
+            self.runner.groups.clear()
+            self.writer.append(INSERT, ("a", b""), None)
+            self.clock.advance(0.01)
+            comes()
+            self.assertEqual(self.names(), [])
+            self.clock.advance(0)
+            self.assertEqual(self.names()[0][0], "a")
+            self.runner.end(values={1: None})
+
+    def test_somebody_waits_behind_a_group_under_way(self) -> None:
+        self.append("a")
+        self.clock.advance(0.005)
+        self.writer.append(INSERT, ("b", b""), None)
+        self.append("c")
+        self.runner.end()
+        self.clock.advance(0.005)
+        self.assertEqual(self.names(), [["a"], ["b", "c"]])
+
     def test_group_starts_at_its_number_of_rows(self) -> None:
         self.append("a", "b", "c", "d")
         self.clock.advance(0)

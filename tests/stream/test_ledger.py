@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial import unittest
 
-from xmppd.stream.ledger import MODULUS, NO_TICKET, Ledger
+from xmppd.core.ticket import NO_TICKET
+from xmppd.stream.ledger import MODULUS, Ledger
 
 
 class LedgerTests(unittest.SynchronousTestCase):

@@ -28,6 +28,7 @@ from xmppd.core.jid import JID
 from xmppd.core.module import IqRequest, Payload
 from xmppd.core.stanza import Stanza
 from xmppd.core.subscriptions import refusal_of_probe
+from xmppd.core.ticket import NO_TICKET
 from xmppd.routing.delivery import decide
 from xmppd.storage.errors import ClosedError, FaultError
 
@@ -56,22 +57,6 @@ MOST_BESIDE: Final = 2
 DATABASE_AWAY: Final = "Nothing can be stored or looked up at the moment; try again later"
 
 
-class _Nothing:
-    """The ticket of what the server itself sends."""
-
-    def hold(self) -> None:
-        """Nobody waits."""
-
-    def committed(self) -> None:
-        """Nobody waits."""
-
-    def failed(self, error: BaseException) -> None:
-        """Nobody waits."""
-
-
-_NO_TICKET: Final = _Nothing()
-
-
 class LocalRouter:
     """The router of one process (see `xmppd.core.context.Router`).
 
@@ -94,7 +79,7 @@ class LocalRouter:
 
         :returns: what to wait for before the user's next stanza is taken, if anything.
         """
-        ticket = ticket or _NO_TICKET
+        ticket = ticket or NO_TICKET
         try:
             return self._send(stanza, session, ticket)
         except StanzaError as problem:
@@ -128,7 +113,7 @@ class LocalRouter:
     def arrive(self, stanza: Stanza, ticket: Ticket | None = None) -> None:
         """A stanza arrives where its ``to`` says."""
         try:
-            self._arrive(stanza, ticket or _NO_TICKET, None)
+            self._arrive(stanza, ticket or NO_TICKET, None)
         except StanzaError as problem:
             self.refuse(stanza, problem)
         except Exception:

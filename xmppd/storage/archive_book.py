@@ -10,6 +10,7 @@ from xmppd.core import ns
 from xmppd.core.errors import StreamError
 from xmppd.core.jid import JID
 from xmppd.core.stanza import Stanza
+from xmppd.core.ticket import NO_TICKET
 from xmppd.storage import archive
 from xmppd.storage.archive_ids import ArchiveIds, load_key
 from xmppd.storage.database import Database
@@ -77,7 +78,7 @@ class ArchiveBook:
             int(stanza.message_type == "groupchat"),
             stanza.standing_alone(),
         )
-        unit = self._database.append(archive.APPEND, row, ticket)
+        unit = self._database.append(archive.APPEND, row, None if ticket is NO_TICKET else ticket)
         if self._database.faulted:
             self._waiting[account.id, seq] = (unit, ticket)
         return seq

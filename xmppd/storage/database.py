@@ -35,10 +35,6 @@ KNOCK_EVERY = 2.0
 """Seconds between attempts to reach a database server that is not up yet."""
 
 
-SCRUB_AFTER = 30.0
-"""Seconds that erased content may stand in the database's files where not somebody waits for its end."""
-
-
 def dialect_of(url: str) -> Dialect:
     """The database that a URL means: `sqlite:PATH`, `sqlite::memory:`, or `postgresql://…` as libpq takes it.
 
@@ -101,7 +97,7 @@ class Database:
 
     :param reactor: for threads, time and timers.
     :param url: see `dialect_of`.
-    :param group_delay: seconds after its first row that a group of writes starts.
+    :param group_delay: seconds after its first row that a group of writes starts for which somebody waits.
     :param group_rows: rows that start a group at once.
     :param queue_rows: rows, and
     :param queue_bytes: bytes of stanzas that may wait before the database is `full`.
@@ -116,7 +112,7 @@ class Database:
         reactor: Any,
         url: str,
         *,
-        group_delay: float = 0.005,
+        group_delay: float = Limits.group_delay,
         group_rows: int = 1000,
         queue_rows: int = 20_000,
         queue_bytes: int = 64 * 1024 * 1024,
@@ -128,7 +124,7 @@ class Database:
         self._reactor = reactor
         self._threads = threads
         self._most_readers = readers
-        limits = Limits(group_delay, group_rows, queue_rows, queue_bytes)
+        limits = Limits(group_delay, Limits.patience, group_rows, queue_rows, queue_bytes)
         self._writer = GroupWriter(reactor, self, limits)
         self._write_pool: Any = None
         self._read_pool: Any = None

@@ -53,6 +53,9 @@ class Limits:
 
     group_delay: float = 0.005
     """Seconds after its first row that a group starts."""
+    patience: float = 4.0
+    """How many times as long it may take where nobody waits for what is in it: the more rows are written
+    at once, the less each of them costs (13 µs among 300, 18 among 70)."""
     group_rows: int = 1000
     """Rows that start a group at once."""
     queue_rows: int = 20_000
@@ -112,7 +115,9 @@ class GroupWriter:
         self._running: list[Unit | Write] = []
         self._in_doubt: tuple[str, Outcome] | None = None
         self._timer: Any = None
-        self._due = 0.0
+        #: When the open group is to start, and when it is if somebody waits for it; whether somebody does.
+        self._due = self._prompt = 0.0
+        self._hurried = False
         self._retry = FIRST_RETRY
         self._waiting_here: list[Deferred[None]] = []
         self._waiting_running: list[Deferred[None]] = []
@@ -138,6 +143,8 @@ class GroupWriter:
             if statement.weight is not None:
                 self._bytes += unit.size
             self._push(unit)
+            if done is not None and not self._hurried:
+                self._hurry()
         return unit
 
     def write(self, name: str, function: Callable[..., Any], args: tuple[object, ...]) -> Deferred[Any]:
@@ -146,6 +153,7 @@ class GroupWriter:
             raise ClosedError(name)
         write = Write(name, function, args, self._reactor.seconds())
         self._push(write)
+        self._hurry()
         return write.deferred
 
     def settled(self) -> Deferred[None] | None:
@@ -155,6 +163,7 @@ class GroupWriter:
         """
         if self.faulted or not (self._queue or self._running):
             return None
+        self._hurry()
         waiting = self._waiting_here if self._queue else self._waiting_running
         waiting.append(Deferred())
         return waiting[-1]
@@ -178,13 +187,23 @@ class GroupWriter:
         queue.append(unit)
         limits, waiting = self._limits, len(queue)
         if waiting == 1:
-            self._due = self._reactor.seconds() + limits.group_delay
+            self._hurried = False
+            self._prompt = self._reactor.seconds() + limits.group_delay
+            self._due = self._prompt + limits.group_delay * (limits.patience - 1)
             if not (self._busy or self.faulted):
-                self._start_in(limits.group_delay)
+                self._start_in(limits.group_delay * limits.patience)
         elif waiting == limits.group_rows and not (self._busy or self.faulted):
             self._start_in(0)
         if not self.full and (waiting > limits.queue_rows or self._bytes > limits.queue_bytes):
             self._now_full()
+
+    def _hurry(self) -> None:
+        """Somebody waits for the open group."""
+        if self._hurried or not self._queue:
+            return
+        self._hurried, self._due = True, self._prompt
+        if not (self._busy or self.faulted):
+            self._start_in(self._delay())
 
     def _delay(self) -> float:
         """Seconds until the open group is to start."""

@@ -12,29 +12,11 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-__all__ = ["MODULUS", "NO_TICKET", "Ledger", "NoTicket", "OpenTicket"]
+__all__ = ["MODULUS", "Ledger", "OpenTicket"]
 
 
 #: Counters of stream management wrap here (XEP-0198, section 4).
 MODULUS: Final = 1 << 32
-
-
-class NoTicket:
-    """The ticket of a stanza that nobody counts."""
-
-    __slots__ = ()
-
-    def hold(self) -> None:
-        """Nothing waits."""
-
-    def committed(self) -> None:
-        """Nothing waits."""
-
-    def failed(self, error: BaseException) -> None:
-        """Nothing waits."""
-
-
-NO_TICKET: Final = NoTicket()
 
 
 class OpenTicket:

@@ -9,7 +9,8 @@ from xmppd.core.account import Account
 from xmppd.core.errors import StreamError
 from xmppd.core.jid import JID
 from xmppd.core.stanza import Stanza
-from xmppd.stream.ledger import NO_TICKET, Ledger, NoTicket, OpenTicket
+from xmppd.core.ticket import NO_TICKET, NoTicket
+from xmppd.stream.ledger import Ledger, OpenTicket
 from xmppd.stream.outbox import Outbox, Sent
 
 if TYPE_CHECKING:
