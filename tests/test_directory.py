@@ -12,7 +12,9 @@ from xmppd import directory
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import AccountCreated, AccountRemoved, AccountRemoving
 from xmppd.core.jid import JID
-from xmppd.storage import marks
+from xmppd.storage import accounts as store
+from xmppd.storage import archive, marks
+from xmppd.storage.errors import ClosedError, FaultError, StorageError
 
 
 class DirectoryCase(ServerCase):
@@ -185,6 +187,40 @@ class RemovalTests(DirectoryCase):
         self.world.settle()
         self.successResultOf(first)
         self.assertEqual(self.refused(self.accounts.remove(self.alice)), "item-not-found")
+
+    def test_server_stops_in_the_middle(self) -> None:
+        """The account is gone all the same, and the rest of its archive goes at the next start"""
+        self.patch(directory, "ERASE_AT_ONCE", 2)
+        bob = self.login("bob/desk")
+        self.tell(bob, *["<message to='alice@localhost' type='chat'><body>x</body></message>"] * 5)
+        steps = iter([archive.erase_some])
+
+        def step(*given: Any) -> int:
+            return next(steps, self.closes)(*given)
+
+        stopping = self.patch(archive, "erase_some", step)
+        self.assertRaises(ClosedError, self.world.wait_for, self.accounts.remove(self.alice))
+        stopping.restore()
+        self.assertEqual(self.count("archive"), 8)
+        self.restart()
+        self.assertIs(self.world.server.registry.account(self.alice), None)
+        self.assertFalse(self.may_log_in("alice"))
+        self.world.settle()
+        self.assertEqual(self.count("archive"), 5)
+
+    def test_database_is_gone(self) -> None:
+        """Whoever cannot be removed is there as before"""
+        self.patch(store, "remove", self.fails)
+        self.assertRaises(StorageError, self.world.wait_for, self.accounts.remove(self.alice))
+        self.assertTrue(self.may_log_in("alice"))
+
+    @staticmethod
+    def fails(*_: object) -> None:
+        raise FaultError("disk full")
+
+    @staticmethod
+    def closes(*_: object) -> int:
+        raise ClosedError("the database is closed")
 
     def test_name_is_kept(self) -> None:
         """Nobody else is to receive what is meant for the former owner, until the operator says so"""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from xmppd.auth.passwords import Credential, derive_all
 from xmppd.core.account import REMOVED, Account
@@ -21,13 +22,14 @@ from xmppd.storage import accounts as store
 from xmppd.storage import archive, marks, meta
 from xmppd.storage.archive_book import ArchiveBook
 from xmppd.storage.database import Database
+from xmppd.storage.errors import StorageError
 
 __all__ = ["AccountDirectory", "DomainAccounts"]
 
+_log = Logger()
+
 #: Seconds after which a moved mark is written down, at most once for each account.
 MARKS_EVERY: Final = 1.0
-
-
 #: Rows of a removed account's archive that are erased at once, so that others do not wait.
 ERASE_AT_ONCE: Final = 100
 
@@ -220,33 +222,49 @@ class AccountDirectory:
         :raises StanzaError: ``item-not-found``.
         """
         account = self.require(jid)
+        assert account.id is not None
+        enabled = account.enabled
         self._leaving.add(account)
         try:
-            await self._remove(account, asked_by, report)
+            await self._take_leave(account, asked_by)
+            await self.database.write("remove account", store.remove, account.id)
+        except StorageError:
+            account.enabled = enabled
+            raise
         finally:
             self._leaving.discard(account)
 
-    async def _remove(
-        self, account: Account, asked_by: Session | None, report: Callable[[int], None]
-    ) -> None:
-        assert account.id is not None
-        account.enabled = False
-        hooks = self._hosts[account.jid.domain].hooks
-        leave = _Leave()
-        hooks.run(AccountRemoving(account, leave))
-        await leave.taken()
-        self._end_sessions(account, REMOVED, but=asked_by)
+        # From here on it is gone, whatever happens; what cannot be erased now is at the next start.
         self.registry.remove(account)
         self._moved.pop(account.id, None)
+        await self._erase(account.id, report)
+        self._hosts[jid.domain].hooks.run(AccountRemoved(account, account.jid))
+        await self.database.scrub()
+
+    async def _take_leave(self, account: Account, asked_by: Session | None) -> None:
+        account.enabled = False
+        leave = _Leave()
+        self._hosts[account.jid.domain].hooks.run(AccountRemoving(account, leave))
+        await leave.taken()
+        self._end_sessions(account, REMOVED, but=asked_by)
+
+    async def _erase(self, number: int, report: Callable[[int], None] = lambda rows: None) -> None:
+        """Erase an archive in steps."""
         gone = 0
-        while step := await self.database.write(
-            "erase archive", archive.erase_some, account.id, ERASE_AT_ONCE
-        ):
+        while step := await self.database.write("erase archive", archive.erase_some, number, ERASE_AT_ONCE):
             gone += step
             report(gone)
-        await self.database.write("remove account", store.remove, account.id)
-        hooks.run(AccountRemoved(account, account.jid))
-        await self.database.scrub()
+
+    async def finish_removals(self) -> None:
+        """Erase the archives of removed accounts that were not when the server stopped."""
+        try:
+            left = await self.database.read("remains of accounts", store.with_remains)
+            for number in left:
+                await self._erase(number)
+            if left:
+                await self.database.scrub()
+        except StorageError as problem:
+            _log.warn("removed accounts are erased at the next start: {problem}", problem=str(problem))
 
     async def release(self, jid: JID) -> None:
         """Let the name of a removed account be given out again.

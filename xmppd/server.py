@@ -103,6 +103,7 @@ class Server:
         await self.hibernation.wake()
         self.keeper.start(self.reactor, self.services.streams)
         self.watch.start()
+        spawn(self.accounts.finish_removals())
 
     def _make_host(self, jid: JID, settings: DomainConfig) -> Host:
         mechanisms = (*PASSWORD_MECHANISMS, "ANONYMOUS") if settings.anonymous else PASSWORD_MECHANISMS

@@ -113,6 +113,10 @@ class AccountTests:
         self.assertNotIn(0, before.values())
         with self.store.transaction() as cursor:
             accounts.remove(cursor, account.id)
+            self.assertEqual(accounts.with_remains(cursor), [account.id])
+            while archive.erase_some(cursor, account.id, 1):
+                pass
+            self.assertEqual(accounts.with_remains(cursor), [])
         self.assertEqual(set(self.rows_of(account.id).values()), {0})
         self.assertEqual(self.rows_of(neighbour.id), before)
         self.assertEqual(

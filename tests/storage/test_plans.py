@@ -51,6 +51,7 @@ STORES = (
 
 AT_THE_START = {
     "accounts.load_directory": {"account"},
+    "accounts.with_remains": {"account"},
     "archive.greatest": {"account"},
     "archive.passing": {"account"},
     "blocking.load_domain": {"account", "block"},
@@ -82,6 +83,7 @@ CALLS: dict[str, Callable[[Cursor], object]] = {
     "accounts.credential": lambda c: accounts.credential(c, "example.org", "user1", "SHA-1"),
     "accounts.set_state": lambda c: accounts.set_state(c, 1, accounts.AccountState.DISABLED),
     "accounts.remove": lambda c: accounts.remove(c, 2),
+    "accounts.with_remains": accounts.with_remains,
     "accounts.release": lambda c: accounts.release(c, "example.org", "user2"),
     "archive.page": lambda c: [archive.page(c, 1, query) for query in QUERIES],
     "archive.count": lambda c: [archive.count(c, 1, query) for query in QUERIES],

@@ -141,14 +141,23 @@ def set_state(cursor: Cursor, account: int, state: AccountState) -> None:
 
 
 def remove(cursor: Cursor, account: int) -> None:
-    """Erase everything that is the account's own; its name stays taken until `release`.
+    """Erase what is the account's own; its name stays taken until `release`.
 
-    A large archive is better erased in steps before (`archive.erase_some`), so that others do not wait.
+    Its archive is to be erased in steps (`archive.erase_some`), so that others do not wait.
     """
     _erase(cursor, account)
     cursor.execute(
         "UPDATE account SET state = 'removed', cursor = 0, confirmed = ? WHERE id = ?", (b"", account)
     )
+
+
+def with_remains(cursor: Cursor) -> list[int]:
+    """Removed accounts of which the archive has something: the server stopped before all was erased."""
+    cursor.execute(
+        "SELECT id FROM account WHERE state = 'removed'"
+        " AND EXISTS (SELECT 1 FROM archive WHERE archive.account = account.id)"
+    )
+    return [row[0] for row in cursor.fetchall()]
 
 
 def release(cursor: Cursor, domain: str, name: str) -> bool:
@@ -157,12 +166,12 @@ def release(cursor: Cursor, domain: str, name: str) -> bool:
     if found is None or found.state is not AccountState.REMOVED:
         return False
     # What was under way for it may have been written after it had gone.
+    archive.erase(cursor, found.id)
     _erase(cursor, found.id)
     cursor.execute("DELETE FROM account WHERE id = ?", (found.id,))
     return True
 
 
 def _erase(cursor: Cursor, account: int) -> None:
-    archive.erase(cursor, account)
     for table in OWNED:
         cursor.execute(f"DELETE FROM {table} WHERE account = ?", (account,))
