@@ -521,6 +521,41 @@ class SlowStoreTests(Conversation):
         self.server.settle()
         self.assertEqual((juliet.take(), events), ([], []))
 
+    def test_what_follows_waits_too(self) -> None:
+        """RFC 6120, 10.1: stanzas between two entities keep their order, whatever they are."""
+        juliet = self.user("juliet/balcony")
+        romeo = self.user("romeo/orchard", presence=False)
+        for kind in ("", " type='subscribe'"):
+            self.forget("romeo")
+            self.write_something()
+            juliet.take()
+            romeo.client.send(
+                f"<presence to='juliet@example.org/balcony'{kind}/>"
+                "<message to='juliet@example.org/balcony' type='headline'/>"
+            )
+            self.server.settle()
+            self.assertEqual([each.partition(" ")[0] for each in juliet.take()], ["<presence", "<message"])
+
+    def test_presence_comes_behind_the_subscription(self) -> None:
+        """Romeo's roster is being read when Juliet lets him see her."""
+        self.know("romeo", ("juliet@example.org", s.NONE_OUT))
+        self.know("juliet", ("romeo@example.org", s.NONE_IN))
+        juliet = self.user("juliet/balcony")
+        romeo = self.user("romeo/orchard", presence=False)
+        self.forget("romeo")
+        self.write_something()
+        romeo.client.send("<presence/>")
+        juliet.client.send("<presence to='romeo@example.org' type='subscribed'/>")
+        self.server.settle()
+        self.assertEqual(
+            romeo.take(),
+            [
+                available("romeo/orchard", "romeo"),
+                "<presence from='juliet@example.org' to='romeo@example.org' type='subscribed'/>",
+                available("juliet/balcony", "romeo"),
+            ],
+        )
+
     def write_something(self) -> None:
         self.server.database.append(marks.SAVE, marks.Mark(0, frozenset()).row(1))
 

@@ -57,6 +57,20 @@ class OrderTests(KeeperTests):
         self.keeper.use(self.romeo, self.hear(3), None, ticket)
         self.assertEqual((self.heard[-1], ticket.open, self.reads), (3, 0, []))
 
+    def test_who_waits_hears_when_it_is_done(self) -> None:
+        waiting = [self.keeper.use(self.romeo, self.hear(1))]
+        waiting.append(self.keeper.use(self.romeo, self.raise_error(StanzaError("not-allowed"))))
+        self.assertTrue(self.keeper.is_reading(self.romeo))
+        for each in waiting:
+            assert each is not None
+            self.assertNoResult(each)
+        self.arrive()
+        self.assertFalse(self.keeper.is_reading(self.romeo))
+        for each in waiting:
+            assert each is not None
+            self.successResultOf(each)
+        self.assertIsNone(self.keeper.use(self.romeo, self.hear(2)))
+
     async def test_load(self) -> None:
         loading = Deferred.fromCoroutine(self.keeper.load(self.romeo))
         self.assertNoResult(loading)

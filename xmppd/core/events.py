@@ -10,6 +10,8 @@ from xmppd.core.decision import Decision
 from xmppd.core.jid import JID
 
 if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
     from xmppd.core.context import Session, Ticket
     from xmppd.core.stanza import Stanza
 
@@ -81,12 +83,16 @@ class MessageRefused:
 
 @dataclass(slots=True)
 class PresenceSending:
-    """A local session sends presence, of any type, to anyone or (no ``to``) as broadcast."""
+    """A local session sends presence, of any type, to anyone or (no ``to``) as broadcast.
+
+    :ivar waiting: what the session's next stanza has to wait for, where this one must wait for the disk.
+    """
 
     stanza: Stanza
     account: Account
     session: Session | None
     ticket: Ticket
+    waiting: Deferred[None] | None = None
 
 
 @dataclass(slots=True)

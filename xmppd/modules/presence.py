@@ -93,7 +93,7 @@ class Presence(Module):
         if roster is not None:
             self._send(roster, session, stanza, priority, ticket)
         else:
-            self._keeper.use(
+            event.waiting = self._keeper.use(
                 event.account,
                 lambda read: self._send(read, session, stanza, priority, ticket),
                 stanza,
@@ -230,7 +230,11 @@ class Presence(Module):
         stanza, account = event.stanza, event.account
         kind = stanza.attrs.get("type")
         if kind is None or kind == "unavailable" or (kind == "error" and stanza.id not in UNASKED):
-            self._deliver(stanza, account)
+            if self._keeper.is_reading(account):
+                # The user's own presence, or the subscription that this belongs to, may be waiting.
+                self._keeper.use(account, lambda _: self._deliver(stanza, account), None, event.ticket)
+            else:
+                self._deliver(stanza, account)
 
     def _deliver(self, stanza: Stanza, account: Account) -> None:
         to = stanza.to

@@ -34,12 +34,16 @@ Work = Callable[[Roster], None]
 
 
 class _Waiting:
-    """Something that waits for a roster to be read."""
+    """Something that waits for a roster to be read.
 
-    __slots__ = ("stanza", "ticket", "work")
+    :ivar done: fires when it has been done or has failed.
+    """
+
+    __slots__ = ("done", "stanza", "ticket", "work")
 
     def __init__(self, work: Work, stanza: Stanza | None, ticket: Ticket | None) -> None:
         self.work, self.stanza, self.ticket = work, stanza, ticket
+        self.done: Deferred[None] = Deferred()
 
 
 class Saved:
@@ -96,15 +100,20 @@ class RosterKeeper:
         """All rosters in memory."""
         return list(self._rosters.values())
 
+    def is_reading(self, account: Account) -> bool:
+        """Whether the roster is being read: what is used now comes behind what waits for it."""
+        return account in self._waiting
+
     # -- using one
 
     def use(
         self, account: Account, work: Work, stanza: Stanza | None = None, ticket: Ticket | None = None
-    ) -> None:
+    ) -> Deferred[None] | None:
         """Do something with a roster: at once where it is in memory, else in order as soon as it is read.
 
         :param stanza: what is answered with an error if that fails later.
         :param ticket: is held while the work waits; without one the server itself wants it, whatever waits.
+        :returns: where the work waits, what fires when it has been done or has failed.
         :raises StanzaError: what the work raises at once; ``resource-constraint`` if too much waits.
         """
         roster = self._rosters.get(account)
@@ -112,17 +121,19 @@ class RosterKeeper:
             if account in self._idle:
                 self._idle.move_to_end(account)
             work(roster)
-            return
+            return None
         queue = self._waiting.get(account)
         if queue is not None and ticket is not None and len(queue) >= MOST_WAITING:
             raise StanzaError("resource-constraint")
         if ticket is not None:
             ticket.hold()
+        waiting = _Waiting(work, stanza, ticket)
         if queue is not None:
-            queue.append(_Waiting(work, stanza, ticket))
+            queue.append(waiting)
         else:
-            self._waiting[account] = [_Waiting(work, stanza, ticket)]
+            self._waiting[account] = [waiting]
             self._context.spawn(self._read(account))
+        return waiting.done
 
     async def load(self, account: Account) -> Roster:
         """The roster, read if need be.
@@ -169,12 +180,12 @@ class RosterKeeper:
         if problem is not None and waiting.stanza is not None:
             answer = problem if isinstance(problem, StanzaError) else StanzaError("internal-server-error")
             self._context.router.refuse(waiting.stanza, answer)
-        if waiting.ticket is None:
-            return
-        if problem is None:
-            waiting.ticket.committed()
-        else:
-            waiting.ticket.failed(problem)
+        if waiting.ticket is not None:
+            if problem is None:
+                waiting.ticket.committed()
+            else:
+                waiting.ticket.failed(problem)
+        waiting.done.callback(None)
 
     # -- how long they stay
 

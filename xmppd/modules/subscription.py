@@ -100,7 +100,7 @@ class Subscription(Module):
         contact = stanza.to.bare
         if contact == account.jid:
             raise StanzaError("not-allowed", _OWN)
-        self._keeper.use(
+        event.waiting = self._keeper.use(
             account,
             lambda roster: self._send(roster, contact, _between(stanza, account.jid, contact), ticket),
             stanza,

@@ -102,8 +102,9 @@ class LocalRouter:
                 self._arrive(event.stanza, ticket, session)
             return None
         if stanza.kind == "presence":
-            domain.hooks.run(PresenceSending(stanza, account, session, ticket))
-            return None
+            presence = PresenceSending(stanza, account, session, ticket)
+            domain.hooks.run(presence)
+            return presence.waiting
         if domain.hooks.run(IqSending(stanza, account, session, ticket)):
             return None
         return self._arrive(stanza, ticket, session)
