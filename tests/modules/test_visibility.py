@@ -1,9 +1,11 @@
 """What others may know of an account's resources (RFC 6121, sections 4.3.2, 4.6.6 and 8.5.3)."""
 
 from tests.modules.conversation import Conversation
+from tests.modules.fakes import stanza
 from xmppd.core import subscriptions as s
 from xmppd.core.jid import JID
 from xmppd.core.visibility import may_see_presence
+from xmppd.storage import marks
 from xmppd.testing import BEGINNING
 from xmppd.xml.delay import stamp
 
@@ -60,6 +62,26 @@ class ProbeTests(Conversation):
             f"<presence {addresses} type='unavailable' id='p1'>"
             f"<delay xmlns='urn:xmpp:delay' stamp='{since}'/></presence>",
         )
+
+    def test_who_comes_meanwhile_is_not_gone(self) -> None:
+        """The answer waits for the disk, and must not come behind the presence of who has come."""
+        romeo = self.user("romeo/orchard", presence=False)
+        for deed, answer in (
+            ("<presence/>", "<presence from='romeo@example.org/orchard' to='c2@capulet.lit'/>"),
+            (
+                "<presence type='unavailable'/><presence to='c2@capulet.lit' type='unsubscribed'/>",
+                "<presence from='romeo@example.org' to='c2@capulet.lit' type='unsubscribed'/>",
+            ),
+        ):
+            self.abroad()
+            self.server.database.append(marks.SAVE, marks.Mark(0, frozenset()).row(1))
+            self.arrive(
+                stanza("<presence from='c2@capulet.lit' to='romeo@example.org' type='probe' id='p1'/>")
+            )
+            romeo.send(deed)
+            seen = [each for each in self.abroad() if " to='c2@capulet.lit'" in each]
+            self.assertEqual(seen[-1], answer)
+            self.assertNotIn("id='p1'", "".join(seen))
 
     def test_others_cannot_tell_whether_there_is_such_an_account(self) -> None:
         for there in (False, True):

@@ -47,10 +47,10 @@ class Visibility(Module):
             self.context.router.arrive(self._about_resource(roster, probe, probe.to, probe.sender))
         elif not roster.may_see_presence(probe.sender):
             self.context.router.arrive(refusal_of_probe(probe))
-        elif any(session.presence is not None for session in roster.account.sessions):
+        elif _is_there(roster.account):
             show_presence(self.context.router, roster.account, probe.sender)
         else:
-            self.context.spawn(self._tell_gone(roster.account, probe, probe.to, probe.sender))
+            self.context.spawn(self._tell_gone(roster, probe, probe.to, probe.sender))
 
     def _about_resource(self, roster: Roster, probe: Stanza, to: JID, viewer: JID) -> Stanza:
         """Tell of one resource only whether it is there."""
@@ -62,11 +62,15 @@ class Visibility(Module):
             return Stanza("presence", {}, to=viewer, sender=to)
         return answer_to_probe(probe, "unavailable", to, viewer)
 
-    async def _tell_gone(self, account: Account, probe: Stanza, to: JID, viewer: JID) -> None:
+    async def _tell_gone(self, roster: Roster, probe: Stanza, to: JID, viewer: JID) -> None:
         """Tell that nobody is there, and since when."""
+        account = roster.account
         answer = answer_to_probe(probe, "unavailable", to, viewer)
         if account.id is not None:
             last = await self.context.database.read("last activity", last_activity.load, account.id)
+            if _is_there(account) or not roster.may_see_presence(viewer):
+                # That has changed meanwhile, and the viewer was told.
+                return
             if last is not None:
                 answer = delayed(answer, last.at)
         self.context.router.arrive(answer)
@@ -90,3 +94,7 @@ class Visibility(Module):
             return True
         roster = self._keeper.get(session.account)
         return roster is not None and roster.may_see_presence(viewer)
+
+
+def _is_there(account: Account) -> bool:
+    return any(session.presence is not None for session in account.sessions)
