@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from tests.modules.conversation import Conversation, User
+from xmppd.storage import last_activity
 
 LAST = "<query xmlns='jabber:iq:last'/>"
 UNAVAILABLE = (
@@ -110,7 +113,31 @@ class LastTests(Conversation):
         self.wait(5)
         self.assertEqual(self.payload(), "<query xmlns='jabber:iq:last' seconds='5'></query>")
 
+    def test_who_was_not_there_takes_no_leave(self) -> None:
+        self.user("juliet/balcony").client.close()
+        self.wait(10)
+        self.user("juliet/bound", presence=False).send(
+            "<presence type='unavailable'><status>x</status></presence>"
+        )
+        self.wait(5)
+        self.assertEqual(self.payload(), "<query xmlns='jabber:iq:last' seconds='15'></query>")
+
     def test_a_long_status_is_cut(self) -> None:
         juliet = self.user("juliet/balcony")
         juliet.send(f"<presence type='unavailable'><status>{'x' * 5000}</status></presence>")
         self.assertIn(f">{'x' * 1000}</query>", self.payload())
+
+
+class GuestTests(Conversation):
+    settings = ('domains."example.org".anonymous=true',)
+
+    def test_of_a_guest_nothing_is_kept(self) -> None:
+        client = self.server.connect()
+        client.open("example.org")
+        client.ask("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>")
+        client.open("example.org")
+        client.bind()
+        client.ask("<presence/>")
+        with mock.patch.object(self.server.database, "append") as append:
+            client.close()
+        self.assertNotIn(last_activity.SAVE, [call.args[0] for call in append.call_args_list])

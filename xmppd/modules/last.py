@@ -40,11 +40,12 @@ class Last(Module):
 
     # -- keeping it
 
-    @on(PresenceSending, Stage.NOTIFY)
+    @on(PresenceSending, Stage.STRIP)
     def unavailable(self, event: PresenceSending) -> None:
-        """A session takes leave."""
-        if event.stanza.type == "unavailable" and event.stanza.to is None:
-            self._left(event.account, event.session, _status(event.stanza))
+        """A session takes leave: it is still available, before anything else happens."""
+        stanza, session = event.stanza, event.session
+        if stanza.type == "unavailable" and stanza.to is None and session is not None and session.available:
+            self._left(event.account, session, _status(stanza))
 
     @on(SessionEnded, Stage.BLOCK)
     def ended(self, event: SessionEnded) -> None:
@@ -52,7 +53,7 @@ class Last(Module):
         if event.session.available:
             self._left(event.session.account, event.session, "")
 
-    def _left(self, account: Account, session: Session | None, status: str) -> None:
+    def _left(self, account: Account, session: Session, status: str) -> None:
         if account.id is None or self.context.registry.account(account.jid) is not account:
             # Of a guest nothing is kept, nor of an account that was removed.
             return
