@@ -111,18 +111,23 @@ class Hibernation:
     # -- start
 
     async def wake(self) -> None:
-        """Take up the sessions of the last run."""
+        """Take up the sessions of the last run.
+
+        Those that nobody may resume any more end once all are there: others still believe in them.
+        """
         now = self._services.now()
         accounts = {account.id: account for account in self._registry.accounts()}
         woken = 0
-        for saved in await self._database.write("take sessions", store.take_all, int(now)):
+        for saved in await self._database.write("take sessions", store.take_all):
             account = accounts.get(saved.account)
-            if account is not None and account.enabled:
-                try:
-                    self._restore(account, saved, saved.expires - now)
-                    woken += 1
-                except Exception:
-                    _log.failure("a session of {account} could not be taken up again", account=account)
+            if account is None:
+                continue
+            seconds = max(0.0, saved.expires - now) if account.enabled else 0.0
+            try:
+                self._restore(account, saved, seconds)
+                woken += seconds > 0
+            except Exception:
+                _log.failure("a session of {account} could not be taken up again", account=account)
         if woken:
             _log.info("sessions of the last run that can be resumed: {number}", number=woken)
 

@@ -48,14 +48,14 @@ class SmallStoreTests:
             SavedSession(self.b, "t1", 7, 100, b"two"),
         ]
         with self.store.transaction() as cursor:
-            sessions.save_all(cursor, [*saved, SavedSession(self.a, "old", 3, 50, b"expired")])
-            self.assertEqual(sessions.take_all(cursor, 60), saved)
-            self.assertEqual(sessions.take_all(cursor, 60), [])
+            sessions.save_all(cursor, saved)
+            self.assertEqual(sessions.take_all(cursor), saved)
+            self.assertEqual(sessions.take_all(cursor), [])
 
     def test_count_of_a_session_outlives_it(self) -> None:
         with self.store.transaction() as cursor:
             sessions.save_all(cursor, [SavedSession(self.a, "t", 5, 100, b"one")])
-            sessions.take_all(cursor, 60)
+            sessions.take_all(cursor)
             self.assertEqual(sessions.handled(cursor, self.a, "t"), 5)
             cursor.execute(sessions.REMEMBER_HANDLED.sql, (self.a, "t", 6, 200))
             self.assertEqual(sessions.handled(cursor, self.a, "t"), 6)
@@ -79,7 +79,7 @@ class SmallStoreTests:
         with self.store.transaction() as cursor:
             sessions.save_all(cursor, [SavedSession(self.a, "t", 5, 100, b"one")])
             sessions.save_all(cursor, [again])
-            self.assertEqual(sessions.take_all(cursor, 60), [again])
+            self.assertEqual(sessions.take_all(cursor), [again])
 
     def test_block_list(self) -> None:
         with self.store.transaction() as cursor:
