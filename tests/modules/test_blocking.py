@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
 from tests.modules.conversation import Conversation, User
+from xmppd.config import load
 from xmppd.core.events import (
     IqArriving,
     IqSending,
     MessageArriving,
     MessageSending,
     PresenceArriving,
+    PresenceLeaving,
     PresenceSending,
 )
 from xmppd.core.jid import JID
+from xmppd.core.subscriptions import BOTH, PENDING_OUT, TO
 from xmppd.modules.blocking import matches
+from xmppd.testing import InProcessServer
 
 JULIET = "juliet@example.org"
 ROMEO = "romeo@example.org"
@@ -436,6 +442,18 @@ class PresenceTests(BlockingCase):
             ["a@example.net", "c@example.net"],
         )
 
+    def test_what_the_server_sends_for_the_user(self) -> None:
+        """Broadcasts, probes, requests that it repeats, and the end of subscriptions."""
+        self.know("nurse", ("a@example.net", BOTH), ("c@example.net", TO), ("d@example.net", PENDING_OUT))
+        nurse = self.user("nurse/room")
+        self.set("block", "example.net", user=nurse)
+        self.abroad()
+        nurse.send("<presence><show>away</show></presence>")
+        self.user("nurse/kitchen").client.close()
+        nurse.set_item("<item jid='a@example.net' subscription='remove'/>")
+        nurse.client.cut()
+        self.assertEqual(self.abroad(), [])
+
     def test_what_stays_blocked_is_not_shown(self) -> None:
         self.block(ROMEO, "example.org")
         self.set("unblock", ROMEO)
@@ -464,6 +482,33 @@ class PresenceTests(BlockingCase):
         self.assertEqual(self.tybalt.take(), [])
 
 
+class OtherDomainTests(TestCase):
+    """Both domains are served by one process."""
+
+    def test_presence_to_someone_blocked(self) -> None:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        file = folder / "xmppd.toml"
+        file.write_text(f"[server]\ndata = '{folder}'\n[domains.verona]\n[domains.mantua]\n")
+        server = InProcessServer(config=load(file))
+        self.addCleanup(server.stop)
+        server.add_user("juliet@verona")
+        server.add_user("romeo@mantua")
+        juliet, romeo = User(server.login("juliet@verona/balcony")), User(server.login("romeo@mantua/street"))
+        romeo.send("<presence to='juliet@verona' type='subscribe'/>")
+        juliet.send("<presence to='romeo@mantua' type='subscribed'/>")
+        self.assertIn("<presence from='juliet@verona/balcony' to='romeo@mantua'/>", romeo.take())
+        juliet.send("<presence><show>dnd</show></presence>")
+        self.assertEqual(len(romeo.take()), 1)
+        juliet.send(
+            f"<iq type='set' id='1'><block xmlns='urn:xmpp:blocking'>{items('romeo@mantua')}</block></iq>"
+        )
+        gone = "<presence from='juliet@verona/balcony' to='romeo@mantua' type='unavailable'/>"
+        self.assertEqual(romeo.take(), [gone])
+        juliet.send("<presence><show>away</show></presence>")
+        self.assertEqual(romeo.take(), [])
+
+
 class ChainTests(Conversation):
     def test_blocking_comes_first(self) -> None:
         """Before the archive, delivery and copies."""
@@ -473,6 +518,7 @@ class ChainTests(Conversation):
             MessageArriving,
             PresenceSending,
             PresenceArriving,
+            PresenceLeaving,
             IqSending,
             IqArriving,
         ):

@@ -25,6 +25,7 @@ __all__ = [
     "MessageRefused",
     "MessageSending",
     "PresenceArriving",
+    "PresenceLeaving",
     "PresenceSending",
     "RosterChanged",
     "SessionAvailable",
@@ -93,6 +94,14 @@ class PresenceSending:
     session: Session | None
     ticket: Ticket
     waiting: Deferred[None] | None = None
+
+
+@dataclass(slots=True)
+class PresenceLeaving:
+    """Presence of a local account leaves for another domain, made by its client or by the server for it."""
+
+    stanza: Stanza
+    account: Account
 
 
 @dataclass(slots=True)

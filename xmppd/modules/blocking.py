@@ -22,6 +22,7 @@ from xmppd.core.events import (
     MessageArriving,
     MessageSending,
     PresenceArriving,
+    PresenceLeaving,
     PresenceSending,
     SessionEnded,
 )
@@ -143,7 +144,7 @@ class Blocking(Module):
 
     @on(PresenceArriving, Stage.BLOCK)
     def presence_arriving(self, event: PresenceArriving) -> bool:
-        """Presence vanishes; also what is broadcast for a local user to someone whom the user has blocked."""
+        """Presence vanishes; also what the server sends for a user to someone whom the user has blocked."""
         if not self._lists:
             return False
         sender, to = event.stanza.sender, event.stanza.to
@@ -158,6 +159,11 @@ class Blocking(Module):
     def blocklist(self, request: IqRequest) -> Payload:
         """The list; the session is told of its changes from now on."""
         account = _own(request)
+    @on(PresenceLeaving, Stage.BLOCK)
+    def presence_leaving(self, event: PresenceLeaving) -> bool:
+        """Such presence to other domains: broadcasts, probes, repeated requests, ends of subscriptions."""
+        return event.account in self._lists and self.is_blocked(event.account, event.stanza.to)
+
         if request.session is not None:
             INTERESTED.set(request.session, True)
         return ns.BLOCKING, "blocklist", _element("blocklist", sorted(self._lists.get(account, ())))

@@ -21,6 +21,7 @@ from xmppd.core.events import (
     MessageRefused,
     MessageSending,
     PresenceArriving,
+    PresenceLeaving,
     PresenceSending,
 )
 from xmppd.core.hooks import Hooks
@@ -114,12 +115,22 @@ class LocalRouter:
     def arrive(self, stanza: Stanza, ticket: Ticket | None = None) -> None:
         """A stanza arrives where its ``to`` says."""
         try:
+            if stanza.kind == "presence" and self._is_kept_back(stanza):
+                return
             self._arrive(stanza, ticket or NO_TICKET, None)
         except StanzaError as problem:
             self.refuse(stanza, problem)
         except Exception:
             _log.failure("{stanza} failed", stanza=stanza)
             self.refuse(stanza, StanzaError("internal-server-error"))
+
+    def _is_kept_back(self, presence: Stanza) -> bool:
+        """Whether the domain of a local sender does not let presence go to another domain."""
+        sender, to = presence.sender, presence.to
+        if sender is None or to is None or sender.domain == to.domain:
+            return False
+        account, home = self._registry.account(sender), self._domains.get(sender.domain)
+        return account is not None and home is not None and home.hooks.run(PresenceLeaving(presence, account))
 
     def _arrive(self, stanza: Stanza, ticket: Ticket, session: Session | None) -> Deferred[Any] | None:
         to = stanza.to
