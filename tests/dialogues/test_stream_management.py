@@ -692,6 +692,17 @@ class DeadSessionTests(SmCase):
         self.assertEqual(self.take(tab), [])
         self.assertEqual(self.take(self.alice), [])
 
+    def test_others_of_someone_blocked_meanwhile(self) -> None:
+        """XEP-0191, 3.3: another resource does not get them"""
+        pad = self.login("bob/pad")
+        self.no_store("one")
+        blocked = "<block xmlns='urn:xmpp:blocking'><item jid='alice@localhost'/></block>"
+        pad.ask(f"<iq type='set' id='b'>{blocked}</iq>")
+        self.die()
+        self.assertEqual(self.take(pad), [])
+        (answer,) = self.take(self.alice)
+        self.assertIn("<service-unavailable ", answer)
+
     def test_or_back_to_their_sender(self) -> None:
         self.no_store("one", "two")
         self.no_store("room", kind="groupchat")

@@ -330,6 +330,21 @@ class KeepingTests(OfflineCase):
             self.write(kind, kind=kind)
         self.assertEqual(self.appear(self.bound("desk")), ["normal", "chat"])
 
+    def test_blocked_meanwhile(self) -> None:
+        """XEP-0191, 3.3: what waits of someone blocked is delivered to nobody; the history has it"""
+        self.write("one")
+        self.write("passing", content=PASSING)
+        desk = self.bound("desk")
+        desk.ask(
+            f"<iq type='set' id='b'><block xmlns='{ns.BLOCKING}'><item jid='alice@localhost'/></block></iq>"
+        )
+        self.assertEqual(self.appear(desk), [])
+        desk.ask(f"<iq type='set' id='u'><unblock xmlns='{ns.BLOCKING}'/></iq>")
+        self.assertEqual(self.appear(self.bound("pad")), [])
+        self.assertEqual(self.archived(desk), ["one"])
+        self.write("two")
+        self.assertEqual(self.bodies(desk), ["two"])
+
     def test_restart(self) -> None:
         """Nothing is lost, and nothing comes twice"""
         self.write("one")

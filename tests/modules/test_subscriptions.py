@@ -331,6 +331,16 @@ class RequestTests(Conversation):
         self.ask("rosaline")
         self.assertEqual(len(romeo.take()), 1)
 
+    def test_someone_blocked_meanwhile_does_not_ask_again(self) -> None:
+        """XEP-0191, 3.3."""
+        romeo = self.user("romeo/orchard")
+        self.from_abroad(self.REQUEST)
+        for name, asked in (("block", False), ("unblock", True)):
+            item = "<item jid='juliet@capulet.lit'/>"
+            romeo.ask(f"<iq type='set' id='b'><{name} xmlns='urn:xmpp:blocking'>{item}</{name}></iq>")
+            seen = self.user(f"romeo/{name}", presence=False).ask("<presence/>")
+            self.assertEqual(self.REQUEST in seen, asked, name)
+
     def test_withdrawing_it_tells_strangers_nothing(self) -> None:
         romeo = self.user("romeo/orchard")
         self.ask()

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from xmppd.core import ns
 from xmppd.core.account import Account
-from xmppd.core.context import Context
+from xmppd.core.context import Context, Host
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import (
     AccountRemoved,
@@ -39,7 +39,7 @@ from xmppd.modules.roster_keeper import keeper_of
 from xmppd.storage import blocking as store
 from xmppd.xml import tree
 
-__all__ = ["Blocking", "Options", "matches"]
+__all__ = ["Blocking", "Options", "is_blocked", "matches"]
 
 #: Whether a session has asked for the list, and is told of changes.
 INTERESTED: Final[Slot[bool]] = Slot("blocking.interested", False)
@@ -60,6 +60,12 @@ def matches(blocked: set[str], jid: JID) -> bool:
     if not jid.resource:
         return False
     return jid.text in blocked or f"{jid.domain}/{jid.resource}" in blocked
+
+
+def is_blocked(host: Host, account: Account, peer: JID | None) -> bool:
+    """Whether an account has blocked someone: for what came before, and would be given to the user now."""
+    blocking = cast("Blocking | None", host.modules.get("blocking"))
+    return blocking is not None and blocking.is_blocked(account, peer)
 
 
 class Blocking(Module):
@@ -153,17 +159,17 @@ class Blocking(Module):
         theirs = self.context.registry.account(sender) if sender is not None else None
         return theirs is not None and self.is_blocked(theirs, to)
 
+    @on(PresenceLeaving, Stage.BLOCK)
+    def presence_leaving(self, event: PresenceLeaving) -> bool:
+        """Such presence to other domains: broadcasts, probes, repeated requests, ends of subscriptions."""
+        return event.account in self._lists and self.is_blocked(event.account, event.stanza.to)
+
     # -- the list (sections 3.2 to 3.5)
 
     @iq("get", ns.BLOCKING, "blocklist", "account")
     def blocklist(self, request: IqRequest) -> Payload:
         """The list; the session is told of its changes from now on."""
         account = _own(request)
-    @on(PresenceLeaving, Stage.BLOCK)
-    def presence_leaving(self, event: PresenceLeaving) -> bool:
-        """Such presence to other domains: broadcasts, probes, repeated requests, ends of subscriptions."""
-        return event.account in self._lists and self.is_blocked(event.account, event.stanza.to)
-
         if request.session is not None:
             INTERESTED.set(request.session, True)
         return ns.BLOCKING, "blocklist", _element("blocklist", sorted(self._lists.get(account, ())))

@@ -17,6 +17,7 @@ from xmppd.core.mailbox import Mailbox
 from xmppd.core.module import Module, Xep, on
 from xmppd.core.slots import FETCHED_UNTIL
 from xmppd.core.stanza import Stanza
+from xmppd.modules.blocking import is_blocked
 from xmppd.storage import archive
 from xmppd.storage.archive_book import arrived
 from xmppd.storage.errors import FaultError, StorageError
@@ -125,6 +126,10 @@ class Offline(Module):
         except Exception:
             # One row that cannot be read must not keep the others.
             _log.failure("row {row} of {account} is broken", row=row.seq, account=session.account)
+            mailbox.confirm((row.seq,))
+            return
+        if is_blocked(self.context.host, session.account, message.sender):
+            # The user has blocked the sender since: it stays in the history, and is delivered to nobody.
             mailbox.confirm((row.seq,))
             return
         session.send(message, row.seq)

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from xmppd.core import ns
 from xmppd.core.account import Account
-from xmppd.core.context import Context, Router, Ticket
+from xmppd.core.context import Context, Router, Session, Ticket
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import (
     AccountRemoving,
@@ -26,6 +26,7 @@ from xmppd.core.roster import Roster
 from xmppd.core.stanza import Stanza
 from xmppd.core.subscriptions import FROM, PENDING_IN, PENDING_OUT, TO, TYPES, inbound, outbound
 from xmppd.core.units import KIB
+from xmppd.modules.blocking import is_blocked
 from xmppd.modules.presence_stanzas import AGAIN_ID, hide_presence, show_presence
 from xmppd.modules.roster_changes import INTERESTED, RosterChanges, changes_of
 from xmppd.modules.roster_keeper import RosterKeeper, keeper_of
@@ -181,9 +182,15 @@ class Subscription(Module):
         session = event.session
         roster = self._keeper.get(session.account)
         if event.first and roster is not None:
-            for contact, data in roster.requests.items():
-                session.send(_kept(data, JID.parse(contact), session.account.jid))
+            self._give_requests(roster, session)
             self._ask_again(roster)
+
+    def _give_requests(self, roster: Roster, session: Session) -> None:
+        account = roster.account
+        for text, data in roster.requests.items():
+            contact = JID.parse(text)
+            if not is_blocked(self.context.host, account, contact):
+                session.send(_kept(data, contact, account.jid))
 
     def _ask_again(self, roster: Roster) -> None:
         """A request may have been lost on its way to another server (section 3.1.2)."""

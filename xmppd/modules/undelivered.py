@@ -16,6 +16,7 @@ from xmppd.core.events import SessionEnded
 from xmppd.core.hooks import Stage
 from xmppd.core.module import Module, on
 from xmppd.core.stanza import Stanza
+from xmppd.modules.blocking import is_blocked
 from xmppd.routing.delivery import decide
 from xmppd.xml.delay import delayed
 
@@ -52,7 +53,8 @@ class Undelivered(Module):
         kind = stanza.message_type
         if kind in ("error", "headline") or is_carbon(stanza) or stanza.has_namespace(_PUBSUB_EVENT):
             return
-        others = decide(kind, account.jid, account.sessions).recipients
+        blocked = is_blocked(self.context.host, account, stanza.sender)
+        others = () if blocked else decide(kind, account.jid, account.sessions).recipients
         for session in others:
             session.send(delayed(stanza, at, self.context.domain))
         if not others:
