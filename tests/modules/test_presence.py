@@ -359,10 +359,13 @@ class DirectedTests(Conversation):
         self.romeo.client.cut()
         self.assertEqual(self.abroad(), [self.to("friend@capulet.lit", "unavailable")])
 
-    def test_who_has_gone_is_not_told(self) -> None:
+    def test_a_room_that_the_user_is_no_longer_in_is_not_told(self) -> None:
         self.send(self.ROOM)
         self.send("verona@chat.lit/Other")
-        self.from_abroad(f"<presence from='{self.ROOM}' to='romeo@example.org/orchard' type='unavailable'/>")
+        self.from_abroad(
+            f"<presence from='{self.ROOM}' to='romeo@example.org/orchard' type='unavailable'>"
+            "<x xmlns='http://jabber.org/protocol/muc#user'><status code='110'/></x></presence>"
+        )
         self.romeo.client.cut()
         self.assertEqual(
             self.abroad(),
@@ -371,6 +374,15 @@ class DirectedTests(Conversation):
                 self.to("verona@chat.lit/Other", "unavailable"),
             ],
         )
+
+    def test_who_has_only_hidden_is_told(self) -> None:
+        """They still see the user."""
+        self.send("someone@capulet.lit/phone")
+        self.from_abroad(
+            "<presence from='someone@capulet.lit/phone' to='romeo@example.org' type='unavailable'/>"
+        )
+        self.romeo.client.cut()
+        self.assertIn(self.to("someone@capulet.lit/phone", "unavailable"), self.abroad())
 
     def test_a_subscriber_is_told_once(self) -> None:
         self.send("friend@capulet.lit")

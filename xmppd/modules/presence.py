@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from xmppd.core import ns
 from xmppd.core.account import Account
 from xmppd.core.context import Context, Session, Ticket
 from xmppd.core.errors import StanzaError
@@ -244,5 +245,14 @@ class Presence(Module):
             if session.presence is not None if is_bare else session.jid == to:
                 known = session.slots.get(DIRECTED.name)
                 if known and stanza.sender is not None and stanza.type == "unavailable":
-                    known.pop(stanza.sender.text, None)
+                    _leave_room(known, stanza, stanza.sender)
                 session.send(stanza)
+
+
+def _leave_room(directed: dict[str, None], stanza: Stanza, occupant: JID) -> None:
+    """A room says that the user is no longer in it: it need not hear that from the user.
+
+    People who seem to have gone may only have hidden, and still see the user (section 4.6.3).
+    """
+    if occupant.text in directed and stanza.has(ns.MUC_USER, "x"):
+        del directed[occupant.text]
