@@ -199,9 +199,23 @@ class MutualTests(Conversation):
 
     def test_nobody_is_told_more_than_once_of_a_state_that_stays(self) -> None:
         self.become_friends()
-        for kind in ("subscribe", "subscribed"):
-            self.assertEqual(self.romeo.ask(f"<presence to='juliet@example.org' type='{kind}'/>"), [])
+        presence = "<presence from='juliet@example.org/balcony' to='romeo@example.org'/>"
+        for kind, seen in (("subscribe", [presence]), ("subscribed", [])):
+            self.assertEqual(self.romeo.ask(f"<presence to='juliet@example.org' type='{kind}'/>"), seen)
             self.assertEqual(self.juliet.take(), [])
+
+    def test_who_asks_for_what_was_granted_sees_it(self) -> None:
+        """The answer was lost on its way: it is given again, and presence with it (section 3.1.3)."""
+        self.know("nurse", ("tybalt@example.org", s.FROM))
+        nurse, tybalt = self.user("nurse/room"), self.user("tybalt/street")
+        self.assertEqual(
+            tybalt.ask("<presence to='nurse@example.org' type='subscribe'/>"),
+            [
+                "<presence from='nurse@example.org' to='tybalt@example.org' type='subscribed'/>",
+                "<presence from='nurse@example.org/room' to='tybalt@example.org'/>",
+            ],
+        )
+        self.assertEqual(nurse.take(), [])
 
 
 class StampTests(Conversation):

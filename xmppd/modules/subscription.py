@@ -152,7 +152,8 @@ class Subscription(Module):
             hide_presence(self._router, roster.account, contact)
         if step.answer is not None:
             self._router.arrive(_presence(step.answer, roster.account.jid, contact, stanza.id), ticket)
-        if step.state & FROM & ~before:
+        if step.answer == "subscribed":
+            # Also where that is no news here: who asks again has not seen it.
             show_presence(self._router, roster.account, contact)
 
     def _deliver(self, account: Account, stanza: Stanza) -> None:
