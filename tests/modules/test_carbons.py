@@ -362,6 +362,24 @@ class ErrorTests(CarbonsCase):
             self.arrive(self.error(sender=sender), self.orchard)
             self.assertEqual(self.copies(), (1, 1, 1))
 
+    def test_the_error_that_the_user_answers_with(self) -> None:
+        """CARBONS K3: of a message that was copied, from the session that got it"""
+        for original, eligible in ((incoming(), 1), (incoming(PRIVATE), 0), (incoming(kind="headline"), 0)):
+            self.arrive(original, self.orchard)
+            self.copies()
+            self.send(outgoing(self.ERROR, kind="error"))
+            self.assertEqual(self.copies(), (0, eligible, eligible))
+            COPIED.set(self.orchard, {})
+        self.arrive(incoming(), self.orchard)
+        self.copies()
+        for answer in (
+            outgoing(self.ERROR, kind="error").replace("m1", "m2"),
+            outgoing(self.ERROR, kind="error", to="tybalt@example.net/x"),
+            outgoing(self.ERROR, kind="error").replace("/orchard", "/garden"),
+        ):
+            self.send(answer)
+            self.assertEqual(self.copies(), (0, 0, 0), answer)
+
     def test_the_error_of_a_message_that_was_not_copied(self) -> None:
         """CARBONS K3"""
         self.send(outgoing(PRIVATE))

@@ -26,8 +26,9 @@ __all__ = ["Carbons"]
 ENABLED: Final[Slot[bool]] = Slot("carbons", False)
 #: The rooms that a session has joined, with its nick there.
 ROOMS: Final[Slot[dict[str, str]]] = Slot("carbons-rooms", {})
-#: Messages of a session of which copies were sent, by addressee and id: copies of their errors follow.
-COPIED: Final[Slot[dict[tuple[str, str], None]]] = Slot("carbons-copied", {}, durable=False)
+#: Messages of which copies were sent and that a session has sent or got itself, by direction, peer and id:
+#: copies of the errors that answer them follow.
+COPIED: Final[Slot[dict[tuple[str, str, str], None]]] = Slot("carbons-copied", {}, durable=False)
 
 #: Rooms that are remembered for a session.  In more of them its private messages are not copied.
 MOST_ROOMS: Final = 256
@@ -83,9 +84,11 @@ class Carbons(Module):
         private = bool(to.resource and nick) or is_room_private(event.stanza, to)
         if private:
             others = _in_room(others, to, nick)
-        if is_carbon_eligible(event.stanza, room_private=private, sent=True, answers_eligible=False).yes:
+        answers = sender is not None and _answers_copied("received", event.stanza, to, sender)
+        if is_carbon_eligible(event.stanza, room_private=private, sent=True, answers_eligible=answers).yes:
             _copy("sent", self._with_id(event), event.account, others)
-            _remember(event)
+            if sender is not None:
+                _remember("sent", event.stanza, to, sender)
 
     def _with_id(self, event: MessageSending) -> Stanza:
         """The message with the id that the sender's archive gave it, which the addressee does not see."""
@@ -156,34 +159,37 @@ def _copy_received(stanza: Stanza, account: Account, delivered: Sequence[Session
     if not others or peer is None:
         return
     private = _is_occupant(peer, sessions) or is_room_private(stanza, peer)
-    answered = stanza.type == "error" and _was_copied(stanza, sessions)
+    answered = stanza.type == "error" and any(
+        session.jid == stanza.to and _answers_copied("sent", stanza, peer, session) for session in sessions
+    )
     if answered and private:
         others = _in_room(others, peer, _nick_of_first(delivered, peer))
     if is_carbon_eligible(stanza, room_private=private, sent=False, answers_eligible=answered).yes:
         _copy("received", stanza, account, others)
+        for session in delivered:
+            _remember("received", stanza, peer, session)
 
 
 # -- errors that answer what was copied
 
 
-def _remember(event: MessageSending) -> None:
-    stanza, session = event.stanza, event.session
-    if session is None or stanza.to is None or stanza.id is None:
+def _remember(direction: str, stanza: Stanza, peer: JID, session: Session) -> None:
+    if stanza.id is None or stanza.type == "error":
         return
     copied = COPIED.get(session)
     if copied is COPIED.default:
         copied = {}
         COPIED.set(session, copied)
-    copied[stanza.to.bare.text, stanza.id] = None
+    copied[direction, peer.bare.text, stanza.id] = None
     if len(copied) > MOST_COPIED:
         del copied[next(iter(copied))]
 
 
-def _was_copied(stanza: Stanza, sessions: Sequence[Session]) -> bool:
-    if stanza.sender is None or stanza.id is None:
+def _answers_copied(direction: str, stanza: Stanza, peer: JID, session: Session) -> bool:
+    """Whether a message is the error that answers a copied one, between a session and a peer."""
+    if stanza.type != "error" or stanza.id is None:
         return False
-    key = (stanza.sender.bare.text, stanza.id)
-    return any(session.jid == stanza.to and key in COPIED.get(session) for session in sessions)
+    return (direction, peer.bare.text, stanza.id) in COPIED.get(session)
 
 
 # -- rooms
