@@ -472,6 +472,8 @@ class RoomTests(CarbonsCase):
         """CARBONS K4: with the mark and without it"""
         for session in (self.orchard, self.garden):
             self.join(session)
+            # Who is in a room, and says something to everyone, stays there.
+            self.presence(session, f"<presence from='{session.jid.xml}'><show>away</show></presence>")
         self.assertEqual(self.send_private(), (0, 1, 0))
         self.assertEqual(self.send_private(f"<body>psst</body><x xmlns='{MUC_USER}'/>"), (0, 1, 0))
         self.assertEqual(self.send_private("<body>psst</body>" + PRIVATE), (0, 0, 0))

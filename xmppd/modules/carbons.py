@@ -174,7 +174,7 @@ def _copy_received(stanza: Stanza, account: Account, delivered: Sequence[Session
 
 
 def _remember(direction: str, stanza: Stanza, peer: JID, session: Session) -> None:
-    if stanza.id is None or stanza.type == "error":
+    if stanza.id is None:
         return
     copied = COPIED.get(session)
     if copied is COPIED.default:
@@ -187,9 +187,7 @@ def _remember(direction: str, stanza: Stanza, peer: JID, session: Session) -> No
 
 def _answers_copied(direction: str, stanza: Stanza, peer: JID, session: Session) -> bool:
     """Whether a message is the error that answers a copied one, between a session and a peer."""
-    if stanza.type != "error" or stanza.id is None:
-        return False
-    return (direction, peer.bare.text, stanza.id) in COPIED.get(session)
+    return stanza.type == "error" and (direction, peer.bare.text, stanza.id) in COPIED.get(session)
 
 
 # -- rooms
