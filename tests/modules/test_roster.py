@@ -8,6 +8,7 @@ from xmppd.core import subscriptions as s
 from xmppd.modules import roster_changes, roster_store
 from xmppd.storage import roster as store
 from xmppd.storage.errors import FaultError
+from xmppd.storage.group import Outcome
 
 ROMEO = "<item jid='romeo@example.net' name='Romeo' subscription='none'><group>Friends</group></item>"
 NURSE = "<item jid='nurse@example.com' subscription='none'/>"
@@ -217,6 +218,27 @@ class DurabilityTests(JulietTests):
         pushes = [each for each in seen if "type='set'" in each]
         self.assertEqual((len(pushes), ROMEO in pushes[-1]), (2, True))
         self.assertEqual(self.juliet.items(), ROMEO)
+
+    def test_changes_under_way_outlive_one_that_is_lost(self) -> None:
+        """The disk is full for longer than the first one waits: memory and disk agree in the end."""
+        with mock.patch.object(self.server.database, "run_group", self.fail_group):
+            self.juliet.client.send(
+                f"<iq type='set' id='1'><query xmlns='jabber:iq:roster'>{NURSE}</query></iq>"
+            )
+            self.server.advance(4)
+            self.chamber.client.send("<presence to='romeo@example.net' type='subscribe'/>")
+            self.server.advance(4)
+            self.assertIn("<internal-server-error ", "".join(self.juliet.take()))
+        self.server.advance(10)
+        asked = "<item jid='romeo@example.net' subscription='none' ask='subscribe'/>"
+        self.assertIn("<item jid='nurse@example.com' subscription='remove'/>", self.juliet.take()[-1])
+        self.assertEqual(self.juliet.items(), asked)
+        self.forget("juliet")
+        self.assertEqual(self.juliet.items(), asked)
+        self.flushLoggedErrors(FaultError)
+
+    async def fail_group(self, units: Any) -> Outcome:
+        return Outcome(fault=FaultError("disk full"))
 
 
 class RemovingTests(JulietTests):

@@ -12,6 +12,7 @@ from xmppd.core.errors import StanzaError
 from xmppd.core.roster import Roster
 from xmppd.modules import roster_keeper
 from xmppd.modules.roster_keeper import RosterKeeper, Saved
+from xmppd.storage.errors import FaultError
 
 SENT = stanza("<presence from='romeo@example.org/orchard' to='juliet@example.org' id='1' type='subscribe'/>")
 
@@ -112,6 +113,18 @@ class OrderTests(KeeperTests):
         self.keeper.use(self.romeo, self.hear(3))
         self.arrive()
         self.assertEqual(self.heard, [3])
+
+    def test_what_the_server_has_to_do_waits_for_a_store_that_is_gone(self) -> None:
+        ticket = FakeTicket()
+        self.keeper.use(self.romeo, self.hear("client"), SENT, ticket)
+        self.keeper.use(self.romeo, self.hear("server"))
+        for _ in range(2):
+            self.reads.pop()[1].errback(FaultError("gone"))
+            self.assertEqual((self.heard, ticket.open, self.reads), ([], 0, []))
+            self.world.clock.advance(roster_keeper.RETRY)
+        self.assertEqual(len(self.world.router.take_errors()), 1)
+        self.arrive()
+        self.assertEqual(self.heard, ["server"])
 
     def test_not_everything_may_wait(self) -> None:
         self.patch(roster_keeper, "MOST_WAITING", 2)

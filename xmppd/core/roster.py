@@ -38,9 +38,10 @@ class Roster:
     :ivar audience: who sees the account's presence; None until somebody works it out (the presence module
         does), and again after each change.
     :ivar unsaved: changes that are not on the disk yet.
+    :ivar lost: contacts of which a change will never be there.
     """
 
-    __slots__ = ("account", "audience", "items", "requests", "unsaved", "version")
+    __slots__ = ("account", "audience", "items", "lost", "requests", "unsaved", "version")
 
     def __init__(self, account: Account, version: int = 0) -> None:
         self.account = account
@@ -49,6 +50,7 @@ class Roster:
         self.requests: dict[str, bytes] = {}
         self.audience: Audience | None = None
         self.unsaved = 0
+        self.lost: tuple[JID, ...] = ()
 
     def state(self, contact: JID) -> int:
         """How the subscription between the user and a contact stands; also of someone not in the roster."""

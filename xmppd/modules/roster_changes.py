@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol, cast
 
 from twisted.logger import Logger
@@ -103,30 +103,39 @@ class RosterChanges:
     async def _written(
         self, roster: Roster, contact: JID, done: Completion, function: Callable[..., object], *args: object
     ) -> None:
-        account = roster.account
+        problem: Exception | None = None
         try:
-            await self._context.database.write("roster", function, account.id, *args)
+            await self._context.database.write("roster", function, roster.account.id, *args)
         except Exception as error:
-            _log.failure("a change of the roster of {account} is lost", account=account)
-            self._start_over(roster, contact)
-            done.failed(error)
-        else:
+            _log.failure("a change of the roster of {account} is lost", account=roster.account)
+            roster.lost += (contact,)
+            problem = error
+        roster.unsaved -= 1
+        if roster.lost and not roster.unsaved:
+            self._start_over(roster)
+        if problem is None:
             done.committed()
-        finally:
-            roster.unsaved -= 1
+        else:
+            done.failed(problem)
 
-    def _start_over(self, roster: Roster, contact: JID) -> None:
-        """What is in memory never reached the disk: go on from what is there, and tell clients of it."""
-        account = roster.account
+    def _start_over(self, roster: Roster) -> None:
+        """What is in memory never reached the disk: go on from what is there, and tell clients of it.
+
+        Not before the last change that is under way has ended, well or not: it would be missing.
+        """
+        account, lost = roster.account, dict.fromkeys(roster.lost)
+        roster.lost = ()
         if self._keeper.get(account) is roster:
             self._keeper.forget(account)
-        self._changed(roster, contact, present=None)
+        for contact in lost:
+            self._changed(roster, contact, present=None)
         if account.sessions:
-            self._keeper.use(account, lambda read: self._push_as_it_is(read, contact))
+            self._keeper.use(account, lambda read: self._push_as_they_are(read, lost))
 
-    def _push_as_it_is(self, roster: Roster, contact: JID) -> None:
-        item = roster.items.get(contact.text)
-        self._push(roster, removal_element(contact) if item is None else item_element(item))
+    def _push_as_they_are(self, roster: Roster, contacts: Iterable[JID]) -> None:
+        for contact in contacts:
+            item = roster.items.get(contact.text)
+            self._push(roster, removal_element(contact) if item is None else item_element(item))
 
     # -- telling clients
 

@@ -19,6 +19,7 @@ from xmppd.core.errors import StanzaError
 from xmppd.core.roster import Roster
 from xmppd.core.stanza import Stanza
 from xmppd.modules.roster_store import read_roster
+from xmppd.storage.errors import FaultError
 
 __all__ = ["MOST_IDLE", "MOST_WAITING", "RosterKeeper", "Saved", "keeper_of"]
 
@@ -28,6 +29,8 @@ _log = Logger()
 MOST_IDLE: Final = 64
 #: How much may wait for one roster to be read.
 MOST_WAITING: Final = 1000
+#: Seconds after which a roster is read again that the database could not give.
+RETRY: Final = 5.0
 
 #: What is done with a roster once it is there.
 Work = Callable[[Roster], None]
@@ -112,7 +115,8 @@ class RosterKeeper:
         """Do something with a roster: at once where it is in memory, else in order as soon as it is read.
 
         :param stanza: what is answered with an error if that fails later.
-        :param ticket: is held while the work waits; without one the server itself wants it, whatever waits.
+        :param ticket: is held while the work waits; without one the server itself wants it, whatever waits,
+            and however long.
         :returns: where the work waits, what fires when it has been done or has failed.
         :raises StanzaError: what the work raises at once; ``resource-constraint`` if too much waits.
         """
@@ -149,16 +153,33 @@ class RosterKeeper:
     async def _read(self, account: Account) -> None:
         try:
             roster = await self._stored(account)
+        except FaultError as error:
+            _log.warn("the roster of {account} cannot be read: {error}", account=account, error=error)
+            self._fail(account, error, again=True)
+            return
         except Exception as error:
             _log.failure("the roster of {account} cannot be read", account=account)
-            for waiting in self._waiting.pop(account):
-                self._finish(waiting, error)
+            self._fail(account, error, again=False)
             return
         self._rosters[account] = roster
         if not account.sessions:
             self._rest(account)
         for waiting in self._waiting.pop(account):
             self._run(waiting, roster)
+
+    def _fail(self, account: Account, error: Exception, *, again: bool) -> None:
+        """Nobody waits for a database that is gone, but what the server itself has to do: that is not lost.
+
+        :param again: whether it may be there later.
+        """
+        waiting = self._waiting.pop(account)
+        kept = [each for each in waiting if again and each.ticket is None]
+        if kept:
+            self._waiting[account] = kept
+            self._context.clock.callLater(RETRY, lambda: self._context.spawn(self._read(account)))
+        for each in waiting:
+            if each not in kept:
+                self._finish(each, error)
 
     async def _stored(self, account: Account) -> Roster:
         if account.id is None:
