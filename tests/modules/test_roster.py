@@ -1,11 +1,13 @@
 """The roster (RFC 6121, section 2), as clients see it."""
 
+import re
 from typing import Any
 from unittest import mock
 
 from tests.modules.conversation import Conversation, User, push
 from xmppd.core import subscriptions as s
 from xmppd.modules import roster_changes, roster_store
+from xmppd.modules.roster_keeper import RosterKeeper
 from xmppd.storage import roster as store
 from xmppd.storage.errors import FaultError
 from xmppd.storage.group import Outcome
@@ -425,6 +427,34 @@ class VersionTests(JulietTests):
             self.juliet.set_item(f"<item jid='{name}@example.net'/>")
         self.assert_whole("1-0")
         self.assertEqual(len(self.juliet.get_roster("1-1")), 3)
+
+    def test_the_number_of_a_change_that_is_lost_means_nothing(self) -> None:
+        """It is given out again, for another change."""
+        self.juliet.set_item(NURSE)
+        with mock.patch.object(self.server.database, "write", side_effect=FaultError("disk full")):
+            lost = self.juliet.set_item(ROMEO)
+        self.flushLoggedErrors(FaultError)
+        self.assertIn("ver='1-2'", lost[0])
+        seen = self.juliet.set_item("<item jid='tybalt@example.net'/>")
+        self.assertRegex(seen[0], "ver='1-2-[0-9a-f]{8}'")
+        self.assert_whole("1-2")
+        self.assert_whole("1-1")
+
+    def test_versions_outlive_the_end_of_the_server_but_no_crash(self) -> None:
+        self.juliet.set_item(NURSE)
+        self.restart()
+        self.juliet = self.user("juliet/balcony")
+        self.assertEqual(self.juliet.get_roster("1-1"), [result("get")])
+        with mock.patch.object(RosterKeeper, "stop"):
+            self.restart()
+        self.juliet = self.user("juliet/balcony")
+        self.assert_whole("1-1")
+        version = re.search("ver='(1-1-[0-9a-f]{8})'", self.juliet.get_roster()[0])
+        assert version is not None
+        self.restart()
+        self.juliet = self.user("juliet/balcony")
+        self.assertEqual(self.juliet.get_roster(version[1]), [result("get")])
+        self.assert_whole("1-1-00000000")
 
     def test_what_was_removed_long_ago_is_forgotten(self) -> None:
         self.patch(roster_store, "MOST_REMOVED", 1)

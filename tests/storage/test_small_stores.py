@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.storage.base import BlockingStore, on_each_database
-from xmppd.storage import accounts, blocking, marks, meta, preferences, private, sessions
+from xmppd.storage import accounts, blocking, marks, meta, preferences, private, roster_eras, sessions
 from xmppd.storage.marks import Mark
 from xmppd.storage.preferences import ArchivePreferences
 from xmppd.storage.sessions import SavedSession
@@ -80,6 +80,16 @@ class SmallStoreTests:
             sessions.save_all(cursor, [SavedSession(self.a, "t", 5, 100, b"one")])
             sessions.save_all(cursor, [again])
             self.assertEqual(sessions.take_all(cursor), [again])
+
+    def test_era_of_rosters(self) -> None:
+        with self.store.transaction() as cursor:
+            self.assertEqual(roster_eras.take_up(cursor, "example.org"), "")
+            second = roster_eras.take_up(cursor, "example.org")
+            self.assertRegex(second, "^-[0-9a-f]{8}$")
+            cursor.execute(roster_eras.SAVE.sql, roster_eras.row("example.org", second, ended=True))
+            self.assertEqual(roster_eras.take_up(cursor, "example.com"), "")
+            self.assertEqual(roster_eras.take_up(cursor, "example.org"), second)
+            self.assertNotIn(roster_eras.take_up(cursor, "example.org"), ("", second))
 
     def test_block_list(self) -> None:
         with self.store.transaction() as cursor:

@@ -35,17 +35,19 @@ class Roster:
     :ivar items: the contacts by the text of their JIDs.
     :ivar requests: subscription requests without an answer, by the text of the bare JID: the whole stanza.
     :ivar version: counts the changes that clients are told of.
+    :ivar era: goes with `version`: the same number means another change where changes were lost meanwhile.
     :ivar audience: who sees the account's presence; None until somebody works it out (the presence module
         does), and again after each change.
     :ivar unsaved: changes that are not on the disk yet.
     :ivar lost: contacts of which a change will never be there.
     """
 
-    __slots__ = ("account", "audience", "items", "lost", "requests", "unsaved", "version")
+    __slots__ = ("account", "audience", "era", "items", "lost", "requests", "unsaved", "version")
 
     def __init__(self, account: Account, version: int = 0) -> None:
         self.account = account
         self.version = version
+        self.era = ""
         self.items: dict[str, Item] = {}
         self.requests: dict[str, bytes] = {}
         self.audience: Audience | None = None

@@ -46,6 +46,14 @@ class Roster(Module):
         self.changes = RosterChanges(context, self.keeper)
         self._limits: Limits = context.limits
 
+    async def start(self) -> None:
+        """Find out whether the versions that clients know can be trusted."""
+        await self.keeper.start()
+
+    async def stop(self) -> None:
+        """All that clients were told of is on the disk, or will be before the database is closed."""
+        self.keeper.stop()
+
     # -- what is in memory
 
     @on(SessionBound)
@@ -75,7 +83,7 @@ class Roster(Module):
             raise StanzaError("bad-request", "A request for the roster has no items")
         roster = await self.keeper.load(account)
         changes = None
-        known = _known_version(account, query.getAttribute("ver"))
+        known = _known_version(roster, query.getAttribute("ver"))
         if known is not None:
             changes = await self.changes.since(roster, known)
         if request.session is not None:
@@ -84,7 +92,7 @@ class Roster(Module):
         if changes is not None:
             return None
         items = map(item_element, roster.items.values())
-        return ns.ROSTER, "query", query_element(account, roster.version, items)
+        return ns.ROSTER, "query", query_element(roster, roster.version, items)
 
     # -- changing (sections 2.3 to 2.5)
 
@@ -121,10 +129,10 @@ def _own(request: IqRequest) -> Account:
     return request.account
 
 
-def _known_version(account: Account, text: str | None) -> int | None:
+def _known_version(roster: Contacts, text: str | None) -> int | None:
     """The version that a client says it knows, if it is one of this roster."""
-    match = re.fullmatch("[0-9]{1,15}-([0-9]{1,15})", text or "")
+    match = re.fullmatch("[0-9]{1,15}-([0-9]{1,15})(-[0-9a-f]{8})?", text or "")
     if match is None:
         return None
     version = int(match[1])
-    return version if text == version_text(account, version) else None
+    return version if text == version_text(roster, version) else None

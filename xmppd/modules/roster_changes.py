@@ -125,6 +125,7 @@ class RosterChanges:
         """
         account, lost = roster.account, dict.fromkeys(roster.lost)
         roster.lost = ()
+        self._keeper.begin_era()
         if self._keeper.get(account) is roster:
             self._keeper.forget(account)
         for contact in lost:
@@ -143,7 +144,7 @@ class RosterChanges:
         stanza = None
         for session in tuple(roster.account.sessions):
             if INTERESTED.get(session):
-                stanza = stanza or push(roster.account, roster.version, element)
+                stanza = stanza or push(roster, roster.version, element)
                 self._give(session, stanza.readdressed(to=session.jid))
 
     def _give(self, session: Session, stanza: Stanza) -> None:
@@ -170,7 +171,7 @@ class RosterChanges:
             if changes is None or len(changes) > MOST_CHANGES:
                 return None
             if current == roster.version:
-                return [push(account, change.version, element_of(change)) for change in changes]
+                return [push(roster, change.version, element_of(change)) for change in changes]
         return None
 
     def catch_up(self, session: Session, pushes: list[Stanza]) -> None:

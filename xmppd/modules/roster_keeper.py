@@ -19,6 +19,7 @@ from xmppd.core.errors import StanzaError
 from xmppd.core.roster import Roster
 from xmppd.core.stanza import Stanza
 from xmppd.modules.roster_store import read_roster
+from xmppd.storage import roster_eras
 from xmppd.storage.errors import FaultError
 
 __all__ = ["MOST_IDLE", "MOST_WAITING", "RosterKeeper", "Saved", "keeper_of"]
@@ -94,6 +95,25 @@ class RosterKeeper:
         self._waiting: dict[Account, list[_Waiting]] = {}
         #: Accounts without sessions whose rosters are in memory, the longest unused first.
         self._idle: OrderedDict[Account, None] = OrderedDict()
+        self._era = ""
+
+    # -- what the numbers of versions mean
+
+    async def start(self) -> None:
+        """Take up the era of the last run; after a crash, which may have lost changes, begin another."""
+        context = self._context
+        self._era = await context.database.write("roster era", roster_eras.take_up, context.domain.text)
+
+    def begin_era(self) -> None:
+        """Changes that clients were told of are lost: their numbers will be given out again."""
+        self._era = roster_eras.new()
+
+    def stop(self) -> None:
+        """The run ends well, if this is written down behind all changes."""
+        row = roster_eras.row(self._context.domain.text, self._era, ended=True)
+        self._context.database.append(roster_eras.SAVE, row)
+
+    # -- what is in memory
 
     def get(self, account: Account) -> Roster | None:
         """The roster, if it is in memory."""
@@ -184,7 +204,9 @@ class RosterKeeper:
     async def _stored(self, account: Account) -> Roster:
         if account.id is None:
             return Roster(account)
-        return await self._context.database.read("roster", read_roster, account)
+        roster = await self._context.database.read("roster", read_roster, account)
+        roster.era = self._era
+        return roster
 
     def _run(self, waiting: _Waiting, roster: Roster) -> None:
         problem: Exception | None = None

@@ -10,7 +10,7 @@ from xmppd.core.account import Account
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.limits import Limits
-from xmppd.core.roster import Item
+from xmppd.core.roster import Item, Roster
 from xmppd.core.stanza import Stanza, escape_attribute, escape_text
 from xmppd.core.subscriptions import APPROVED, PENDING_OUT, subscription
 from xmppd.xml.tree import Element
@@ -55,26 +55,27 @@ def removal_element(contact: JID) -> bytes:
     return f"<item jid='{contact.xml}' subscription='remove'/>".encode()
 
 
-def version_text(account: Account, version: int) -> str:
+def version_text(roster: Roster, version: int) -> str:
     """The ``ver`` attribute.  It names the account too: another one may have the same address later."""
-    return f"{account.id or 0}-{version}"
+    return f"{roster.account.id or 0}-{version}{roster.era}"
 
 
-def query_element(account: Account, version: int, items: Iterable[bytes]) -> bytes:
+def query_element(roster: Roster, version: int, items: Iterable[bytes]) -> bytes:
     """The ``<query/>`` of a result or push."""
-    start = f"<query xmlns='{ns.ROSTER}' ver='{version_text(account, version)}'".encode()
+    start = f"<query xmlns='{ns.ROSTER}' ver='{version_text(roster, version)}'".encode()
     inner = b"".join(items)
     return b"%b>%b</query>" % (start, inner) if inner else start + b"/>"
 
 
-def push(account: Account, version: int, element: bytes) -> Stanza:
+def push(roster: Roster, version: int, element: bytes) -> Stanza:
     """A roster push (section 2.1.6), still without addressee.
 
     :param version: of the roster with this change in it; no two pushes have the same.
     """
-    query = query_element(account, version, (element,))
+    query = query_element(roster, version, (element,))
     children = ((ns.ROSTER, "query", 0, len(query)),)
-    return Stanza("iq", {"type": "set", "id": f"roster-{version}"}, query, children, sender=account.jid)
+    attrs = {"type": "set", "id": f"roster-{version}"}
+    return Stanza("iq", attrs, query, children, sender=roster.account.jid)
 
 
 def read_wish(query: Element, account: Account, limits: Limits) -> Wish:
