@@ -1,11 +1,15 @@
 """Presence (RFC 6121, sections 4 and 8.5), as clients and other servers see it."""
 
+from unittest import mock
+
 from tests.modules.conversation import Conversation, User
 from xmppd.core import subscriptions as s
 from xmppd.core.events import SessionAvailable
 from xmppd.core.jid import JID
 from xmppd.modules.presence_stanzas import DIRECTED
+from xmppd.modules.roster_keeper import RETRY, keeper_of
 from xmppd.storage import marks
+from xmppd.storage.errors import FaultError
 
 #: Presence with something in it.
 AWAY = "<show>away</show><status xml:lang='it'>Torno &lt;subito&gt;</status>"
@@ -567,6 +571,16 @@ class SlowStoreTests(Conversation):
                 available("juliet/balcony", "romeo"),
             ],
         )
+
+    def test_presence_comes_also_if_the_roster_cannot_be_read(self) -> None:
+        romeo = self.user("romeo/orchard")
+        self.forget("romeo")
+        with mock.patch.object(self.server.database, "read", side_effect=FaultError("gone")):
+            keeper_of(self.server.server.hosts["example.org"]).wake(self.account("romeo"))
+            self.from_abroad("<presence from='x@capulet.lit/y' to='romeo@example.org'/>")
+            self.assertEqual(romeo.take(), [])
+            self.server.advance(RETRY)
+        self.assertEqual(romeo.take(), ["<presence from='x@capulet.lit/y' to='romeo@example.org'/>"])
 
     def write_something(self) -> None:
         self.server.database.append(marks.SAVE, marks.Mark(0, frozenset()).row(1))

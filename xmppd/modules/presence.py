@@ -232,10 +232,15 @@ class Presence(Module):
         kind = stanza.attrs.get("type")
         if kind is None or kind == "unavailable" or (kind == "error" and stanza.id not in UNASKED):
             if self._keeper.is_reading(account):
-                # The user's own presence, or the subscription that this belongs to, may be waiting.
-                self._keeper.use(account, lambda _: self._deliver(stanza, account), None, event.ticket)
+                self._deliver_behind(stanza, account, event.ticket)
             else:
                 self._deliver(stanza, account)
+
+    def _deliver_behind(self, stanza: Stanza, account: Account, ticket: Ticket) -> None:
+        """The user's own presence, or the subscription that this belongs to, may wait for the roster."""
+        waiting = self._keeper.use(account, lambda _: None, None, ticket)
+        assert waiting is not None
+        waiting.addCallback(lambda _: self._deliver(stanza, account))
 
     def _deliver(self, stanza: Stanza, account: Account) -> None:
         to = stanza.to
