@@ -3,6 +3,7 @@
 from unittest import mock
 
 from tests.modules.conversation import Conversation, User
+from tests.modules.fakes import stanza
 from xmppd.core import subscriptions as s
 from xmppd.core.events import SessionAvailable
 from xmppd.core.jid import JID
@@ -46,6 +47,7 @@ class BroadcastTests(Conversation):
         )
         for name in ("to", "both"):
             self.know(name, ("romeo@example.org", s.BOTH if name == "both" else s.FROM))
+        self.know("asked", ("romeo@example.org", s.NONE_IN))
         self.contacts = {name: self.user(f"{name}/there") for name in states}
         self.romeo = self.user("romeo/orchard", presence=False)
 
@@ -554,23 +556,20 @@ class SlowStoreTests(Conversation):
 
     def test_presence_comes_behind_the_subscription(self) -> None:
         """Romeo's roster is being read when Juliet lets him see her."""
-        self.know("romeo", ("juliet@example.org", s.NONE_OUT))
-        self.know("juliet", ("romeo@example.org", s.NONE_IN))
-        juliet = self.user("juliet/balcony")
+        self.know("romeo", ("juliet@capulet.lit", s.NONE_OUT))
         romeo = self.user("romeo/orchard", presence=False)
         self.forget("romeo")
         self.write_something()
         romeo.client.send("<presence/>")
-        juliet.client.send("<presence to='romeo@example.org' type='subscribed'/>")
-        self.server.settle()
-        self.assertEqual(
-            romeo.take(),
-            [
-                available("romeo/orchard", "romeo"),
-                "<presence from='juliet@example.org' to='romeo@example.org' type='subscribed'/>",
-                available("juliet/balcony", "romeo"),
-            ],
+        granted = (
+            "<presence from='juliet@capulet.lit' to='romeo@example.org' type='subscribed'/>",
+            "<presence from='juliet@capulet.lit/balcony' to='romeo@example.org'/>",
         )
+        for xml in granted:
+            self.arrive(stanza(xml))
+        self.assertEqual(romeo.take(), [])
+        self.server.settle()
+        self.assertEqual(romeo.take(), [available("romeo/orchard", "romeo"), *granted])
 
     def test_presence_comes_also_if_the_roster_cannot_be_read(self) -> None:
         romeo = self.user("romeo/orchard")

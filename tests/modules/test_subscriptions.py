@@ -425,6 +425,31 @@ class AskingAgainTests(Conversation):
         self.user("romeo/late")
         self.assertNotIn(self.REQUEST.format("a"), self.abroad())
 
+    def test_an_account_that_is_made_later(self) -> None:
+        romeo = self.user("romeo/orchard")
+        romeo.send("<presence to='juliet@example.org' type='subscribe'/>")
+        juliet = self.user("juliet/balcony")
+        self.user("romeo/street")
+        request = "<presence from='romeo@example.org' to='juliet@example.org' type='subscribe' id='again'/>"
+        self.assertEqual(juliet.take(), [request])
+        self.user("romeo/late")
+        self.assertEqual(juliet.take(), [])
+
+    def test_an_answer_that_was_lost(self) -> None:
+        """Juliet has granted it already."""
+        self.know("romeo", ("juliet@example.org", s.NONE_OUT))
+        self.know("juliet", ("romeo@example.org", s.FROM))
+        self.user("juliet/balcony")
+        romeo = self.user("romeo/orchard", presence=False, roster=True)
+        self.assertEqual(
+            romeo.ask("<presence/>")[1:],
+            [
+                "<presence from='juliet@example.org' to='romeo@example.org' type='subscribed' id='again'/>",
+                push(1, 2, "romeo/orchard", "jid='juliet@example.org' subscription='to'"),
+                "<presence from='juliet@example.org/balcony' to='romeo@example.org'/>",
+            ],
+        )
+
     def test_the_user_does_not_hear_that_it_failed(self) -> None:
         romeo = self.user("romeo/orchard")
         error = "from='a@capulet.lit' to='romeo@example.org' type='error'"

@@ -72,6 +72,7 @@ class Last(Module):
     async def last(self, request: IqRequest) -> Payload:
         """Seconds since the user left, for those who may see the user's presence.
 
+        Resources that are only connected do not count (section 3): their user does not want to be seen.
         To all others no account exists.  Section 3 wants ``forbidden`` here, which would tell that
         it does.
         """

@@ -194,10 +194,9 @@ class Subscription(Module):
                 session.send(_kept(data, contact, account.jid))
 
     def _ask_again(self, roster: Roster) -> None:
-        """A request may have been lost on its way to another server (section 3.1.2)."""
-        is_local = self.context.registry.is_local
+        """A request may have been lost on its way, or there was no such account yet (section 3.1.2)."""
         for item in tuple(roster.items.values()):
-            if item.state & PENDING_OUT and not is_local(item.jid.domain):
+            if item.state & PENDING_OUT:
                 self._router.arrive(_presence("subscribe", roster.account.jid, item.jid, AGAIN_ID))
 
     # -- the account goes
