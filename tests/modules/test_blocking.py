@@ -109,6 +109,15 @@ class ListTests(BlockingCase):
         self.set("unblock")
         self.assertEqual(self.get(), "")
 
+    def test_unblocking_survives_a_restart(self) -> None:
+        for unblocked, left in ((("a@example.net", "x@example.net"), items("b@example.net")), ((), "")):
+            self.block("a@example.net", "b@example.net")
+            self.set("unblock", *unblocked)
+            self.restart()
+            self.juliet = self.user("juliet/balcony")
+            self.romeo, self.tybalt = self.user("romeo/orchard"), self.user("tybalt/street")
+            self.assertEqual(self.get(), left)
+
     def test_those_who_asked_for_the_list_are_told(self) -> None:
         street, silent = self.user("juliet/street"), self.user("juliet/silent")
         for user in (self.juliet, street):
@@ -413,9 +422,17 @@ class PresenceTests(BlockingCase):
         self.assertEqual(self.romeo.take(), [])
 
     def test_to_strangers_nothing_is_told(self) -> None:
-        self.set("block", "tybalt@example.org")
-        self.set("unblock", "tybalt@example.org")
-        self.assertEqual(self.tybalt.take(), [])
+        self.juliet.send("<presence to='someone@example.net/x'/>")
+        self.abroad()
+        for jid in ("tybalt@example.org", "tybalt@example.org/street"):
+            self.set("block", jid)
+            self.set("unblock", jid)
+        self.assertEqual((self.tybalt.take(), self.abroad()), ([], []))
+
+    def test_who_is_listed_twice_is_told_once(self) -> None:
+        self.set("block", ROMEO, f"{ROMEO}/orchard")
+        gone = f"<presence from='{JULIET}/balcony' to='{ROMEO}' type='unavailable'/>"
+        self.assertEqual(self.romeo.take(), [gone])
 
     def test_contacts_of_a_domain_abroad(self) -> None:
         self.know(

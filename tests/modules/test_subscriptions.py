@@ -327,6 +327,15 @@ class RequestTests(Conversation):
         romeo = self.user("romeo/orchard", presence=False)
         self.assertIn(self.REQUEST, romeo.ask("<presence/>"))
 
+    def test_so_does_its_answer(self) -> None:
+        for answer in ("subscribed", "unsubscribed"):
+            romeo = self.user("romeo/orchard")
+            self.from_abroad(self.REQUEST)
+            romeo.send(f"<presence to='juliet@capulet.lit' type='{answer}'/>")
+            romeo.send("<presence to='juliet@capulet.lit' type='unsubscribed'/>")
+            self.restart()
+            self.assertNotIn(self.REQUEST, self.user("romeo/street", presence=False).ask("<presence/>"))
+
     def test_a_large_one_is_kept_without_its_content(self) -> None:
         romeo = self.user("romeo/orchard")
         self.ask(content=f"<status>{'x' * 1024}</status>")
