@@ -211,7 +211,7 @@ class SearchTests:
             self.assertEqual(self.found("apple*"), [1])
 
     @examples(150)
-    @given(st.text(max_size=50))
+    @given(st.text(max_size=50).filter(lambda text: not text.lstrip().startswith("?OTR")))
     def test_no_search_raises_an_error(self, text: str) -> None:
         self.clear()
         self.say(escape(text) if text.isprintable() else "apple")
