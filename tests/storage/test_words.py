@@ -12,6 +12,7 @@ from xmppd.storage.words import (
     MOST_TERMS,
     MOST_TEXT,
     Term,
+    _letters,
     matcher,
     terms,
     text_of,
@@ -54,6 +55,22 @@ class WordTests(TestCase):
 
     def test_vowel_signs_stay_in_words(self) -> None:
         self.assertEqual(words("हिन्दी में"), {"हिन्दी", "में"})
+
+    def test_marks_in_any_order_are_the_same(self) -> None:
+        self.assertEqual(words("\u05e9\u05c1\u05b8"), words("\u05e9\u05b8\u05c1"))
+
+    def test_of_many_marks_on_a_letter_thirty_count(self) -> None:
+        """Parser CPU: putting them in order takes the square of their number, and nothing else runs."""
+        for mark in ("\u0316", "\u05b0", "\uff9e", "\u0591\u05b0"):
+            longest = max(words(f"a{mark * 16_000}"), key=len)
+            self.assertLessEqual(len(longest), 1 + 30, mark)
+        self.assertEqual(words("e\u0301" * 20), {"e" * 20})
+
+    def test_letters_are_remembered_up_to_a_bound(self) -> None:
+        every = "".join(map(chr, range(0x4E00, 0x9FA0)))
+        words(every)
+        self.assertLessEqual(len(_letters), 10_000)
+        self.assertEqual(words("Çà"), {"ca"})
 
     def test_hangul_stays_whole(self) -> None:
         self.assertEqual(words("한국어 안녕"), {"한국어", "안녕"})

@@ -14,7 +14,7 @@ from xmppd.core.classify import is_encryption
 from xmppd.core.ns import CLIENT
 from xmppd.core.stanza import SEPARATOR
 
-VERSION: Final = f"2 {unicodedata.unidata_version}"
+VERSION: Final = f"3 {unicodedata.unidata_version}"
 """Of the way of cutting: an index that was made in another way is made anew."""
 
 MOST_TEXT: Final = 32 * 1024
@@ -26,6 +26,9 @@ MOST_QUERY: Final = 1024
 """Characters of what is searched for, and"""
 MOST_TERMS: Final = 16
 """words in it."""
+
+_MOST_LETTERS: Final = 10_000
+"""Characters that are remembered with what they are in a word."""
 
 _BEGINNING: Final = 3
 """Letters from which on a word finds those that begin with it; a syllable of Hangul is two or three."""
@@ -39,6 +42,10 @@ _unspaced = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
 
+#: More marks on one character than Unicode's stream-safe text has (UAX 15, section 13): by then only marks
+#: are neither letters nor space.
+_marks = re.compile(r"([^\w\s]{30})[^\w\s]+")
+
 
 class Term(NamedTuple):
     """A word that is searched for.
@@ -50,29 +57,37 @@ class Term(NamedTuple):
     beginning: bool
 
 
-class _Letters(dict[int, str | None]):
-    """For `str.translate`: what stands in words stays, accents go, all else parts words."""
+class _Letters(dict[int, str]):
+    """For `str.translate`: each character without upper case and accents; signs part words."""
 
-    def __missing__(self, code: int) -> str | None:
-        found: str | None = chr(code)
-        if any(first <= code <= last for first, last in _NO_LETTERS):
-            found = None
-        elif not chr(code).isalnum() and not unicodedata.category(chr(code)).startswith("M"):
-            found = " "
-        if len(self) < 10_000:
-            self[code] = found
+    def __missing__(self, code: int) -> str:
+        if len(self) >= _MOST_LETTERS:
+            # Not those that come first for ever: a text that has them all would make all others slow.
+            self.clear()
+        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", chr(code)).casefold())
+        found = self[code] = _letter(folded) if len(folded) == 1 else "".join(map(_letter, folded))
         return found
+
+
+def _letter(char: str) -> str:
+    if any(first <= ord(char) <= last for first, last in _NO_LETTERS):
+        return ""
+    return char if char.isalnum() or unicodedata.category(char).startswith("M") else " "
 
 
 _letters = _Letters()
 
 
 def _cut(text: str) -> list[str]:
-    """The words of a text in order, without upper case and accents."""
+    """The words of a text in order, without upper case and accents.
+
+    Characters are folded one by one, and marks are bounded before they are put in order: that takes a time
+    that grows with the square of their number, and nothing else runs meanwhile. 64 KiB took a second.
+    """
     if text.isascii():
         return _plain(text.lower())
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    return unicodedata.normalize("NFC", folded.translate(_letters)).split()
+    folded = _marks.sub(r"\1", text.translate(_letters))
+    return unicodedata.normalize("NFC", folded).split()
 
 
 def _pieces(run: str) -> list[str]:
