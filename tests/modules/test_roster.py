@@ -181,7 +181,9 @@ class ChangingTests(JulietTests):
             item = f"<item jid='nurse@example.com'><group>{group}</group></item>"
             self.assertEqual(self.refused(item), "not-acceptable")
         many = "".join(f"<group>{number}</group>" for number in range(65))
-        self.assertEqual(self.refused(f"<item jid='nurse@example.com'>{many}</item>"), "not-acceptable")
+        heavy = "".join(f"<group>{number}{'x' * 1000}</group>" for number in range(5))
+        for groups in (many, heavy):
+            self.assertEqual(self.refused(f"<item jid='nurse@example.com'>{groups}</item>"), "not-acceptable")
 
     def test_names_up_to_the_limit(self) -> None:
         name = "é" * 511

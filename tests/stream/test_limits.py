@@ -88,6 +88,79 @@ class Slices(World):
         self.assertIs(self.alice.stream.state, State.CLOSED)
 
 
+class Answers(World):
+    """Slow readers and floods: whoever does not read answers gets no more of them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.alice, self.bob = self.login(), self.login("bob@localhost/b")
+        self.producer = self.alice.transport.producer
+
+    def ping(self, *numbers: int) -> None:
+        self.alice.send("".join(PING.replace("'p'", f"'{number}'") for number in numbers))
+
+    def answers(self) -> int:
+        return self.alice.take().count("type='result'")
+
+    def test_one_answer_is_kept_for_a_client_that_does_not_read(self) -> None:
+        self.producer.pauseProducing()
+        self.ping(*range(10))
+        self.assertTrue(self.alice.transport.paused)
+        self.assertEqual(self.answers(), 0)
+        self.producer.resumeProducing()
+        self.assertEqual(self.answers(), 10)
+        self.assertFalse(self.alice.transport.paused)
+
+    def test_one_answer_that_fills_the_transport(self) -> None:
+        """The transport says that it is full while it takes the first one."""
+        roster = self.alice.stream.services.keeper.receive
+        asked = []
+
+        def receive(stanza: Stanza, session: ClientSession, ticket: Ticket) -> Deferred[Any] | None:
+            asked.append(stanza.id)
+            self.producer.pauseProducing()
+            return roster(stanza, session, ticket)
+
+        self.patch(self.world.server.keeper, "receive", receive)
+        self.ping(*range(3))
+        self.assertEqual(asked, ["0"])
+        self.producer.resumeProducing()
+        self.assertEqual(asked, ["0", "1"])
+
+    def test_an_answer_that_is_given_by_a_coroutine(self) -> None:
+        self.producer.pauseProducing()
+        self.alice.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>" * 3)
+        self.world.settle()
+        session = self.alice.stream.session
+        assert session is not None
+        self.assertLess(session.outbox.pending_bytes, 200)
+        self.producer.resumeProducing()
+        self.assertEqual(self.answers(), 3)
+
+    def test_what_others_send_does_not_silence_a_slow_client(self) -> None:
+        self.producer.pauseProducing()
+        self.bob.send(f"<message type='headline' to='{self.alice.jid}'><body>1</body></message>")
+        self.alice.send("<message type='headline' to='bob@localhost'><body>2</body></message>" * 2)
+        self.assertEqual(self.bob.take().count("<body>2"), 2)
+        self.assertFalse(self.alice.transport.paused)
+
+    def test_acknowledgements_pass(self) -> None:
+        self.alice.ask(ENABLE)
+        self.producer.pauseProducing()
+        self.ping(1)
+        session = self.alice.stream.session
+        assert session is not None
+        self.assertEqual(session.outbox.unacknowledged, 1)
+        self.alice.send("<a xmlns='urn:xmpp:sm:3' h='1'/>")
+        self.assertEqual(session.outbox.unacknowledged, 0)
+
+    def test_a_connection_that_is_lost_meanwhile(self) -> None:
+        self.producer.pauseProducing()
+        self.ping(1, 2)
+        self.alice.cut()
+        self.assertTrue(self.alice.stream.is_closed)
+
+
 class Rate(World):
     settings = ("limits.rate=1000", "limits.rate_burst=20000")
 

@@ -6,12 +6,16 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial import unittest
 
+from xmppd.core.account import Account
+from xmppd.core.jid import JID
 from xmppd.core.stanza import Stanza
 from xmppd.stream.ledger import MODULUS
-from xmppd.stream.outbox import Outbox, Sent, TooHigh
+from xmppd.stream.outbox import AT_ONCE, Outbox, Sent, TooHigh
+from xmppd.stream.session import ClientSession
 from xmppd.stream.turns import Turns
 
 
@@ -67,6 +71,15 @@ class WritingTests(OutboxCase):
         self.clock.advance(0)
         self.assertEqual(called, [1, 2])
 
+    def test_much_is_written_before_the_turn_is_over(self) -> None:
+        """Slow readers and floods: else nothing would bound what one turn collects."""
+        self.outbox.nonza(b"x" * AT_ONCE)
+        self.assertEqual(self.wire.writes, [])
+        self.outbox.nonza(b"y")
+        self.assertEqual(self.wire.writes, [b"x" * AT_ONCE + b"y"])
+        self.outbox.nonza(b"z")
+        self.assertEqual(self.turn(), [b"x" * AT_ONCE + b"y", b"z"])
+
     def test_full_transport_gets_nothing(self) -> None:
         self.outbox.block()
         self.outbox.send(message(1))
@@ -89,6 +102,22 @@ class WritingTests(OutboxCase):
         self.assertNoResult(waiting)
         self.outbox.unblock()
         self.successResultOf(waiting)
+
+    def test_one_after_the_other_where_there_is_room(self) -> None:
+        session = ClientSession(JID.parse("a@b/c"), Account(1, JID.parse("a@b"), None), self.outbox, 0.0)
+        done: list[int] = []
+
+        async def write(number: int) -> None:
+            await session.room()
+            self.outbox.block()
+            done.append(number)
+
+        self.outbox.block()
+        for number in range(3):
+            Deferred.fromCoroutine(write(number))
+        for number in range(3):
+            self.outbox.unblock()
+            self.assertEqual(done, list(range(number + 1)))
 
     def test_nobody_waits_for_a_connection_that_is_gone(self) -> None:
         self.outbox.block()

@@ -74,6 +74,14 @@ class WatchTests(ServerCase):
             self.phone.send(" ")
         self.assertTrue(self.cut_off(self.phone))
 
+    def test_client_that_is_not_read_from_is_not_asked(self) -> None:
+        """Its answer would not be read either"""
+        self.enable(self.phone)
+        self.wait(310)
+        self.phone.transport.producer.pauseProducing()
+        self.wait(40)
+        self.assertFalse(self.cut_off(self.phone))
+
     def test_client_that_reads_slowly(self) -> None:
         producer = self.phone.transport.producer
         for _ in range(5):

@@ -95,6 +95,8 @@ class Archive(Module):
         page = await self._find(account, query, named, text)
         await self._turnstile.turn()
         if session is not None:
+            # Others of its pages may have been sent meanwhile.
+            await session.room()
             self._send(session, account, payload.attributes.get("queryid"), page.rows, flipped=flipped)
             if catches_up:
                 note_sent(session, page.rows)

@@ -17,8 +17,9 @@ from xmppd.xml.tree import Element
 
 __all__ = ["Wish", "item_element", "push", "query_element", "read_wish", "removal_element", "version_text"]
 
-#: Most groups of one contact.
+#: Most groups of one contact, and bytes of their names together: a whole roster is sent at once.
 MOST_GROUPS: Final = 64
+MOST_GROUP_BYTES: Final = 4 << 10
 
 
 class Wish(NamedTuple):
@@ -115,6 +116,8 @@ def _read_groups(item: Element, limits: Limits) -> tuple[str, ...]:
         if not group:
             raise StanzaError("not-acceptable", "A group has no name")
         _check_length(group, limits)
+    if sum(len(group.encode()) for group in groups) > MOST_GROUP_BYTES:
+        raise StanzaError("not-acceptable", f"The groups of a contact may have {MOST_GROUP_BYTES} bytes here")
     return groups
 
 

@@ -58,6 +58,14 @@ class State(Enum):
     CLOSED = auto()
 
 
+def _room(outbox: Outbox, before: int) -> Deferred[Any] | None:
+    """What to wait for behind the answer to a request: whoever does not read it gets no other one.
+
+    :param before: bytes that waited for the client before the request, -1 where it had room.
+    """
+    return outbox.room() if outbox.blocked and outbox.pending_bytes > before else None
+
+
 @implementer(IHandshakeListener)
 class ClientStream(Protocol):
     """A stream over TCP, with STARTTLS or direct TLS.
@@ -276,24 +284,26 @@ class ClientStream(Protocol):
         session = self.session
         if session is None:
             return self._stanza_before_binding(stanza)
-        ticket = session.ticket()
-        keeper = self.services.keeper
+        ticket, keeper, outbox = session.ticket(), self.services.keeper, session.outbox
+        is_iq, before = stanza.kind == "iq", -1
         try:
             address(stanza, session, self.lang)
-            if stanza.kind == "iq":
+            if is_iq:
+                before = outbox.pending_bytes if outbox.blocked else -1
                 check_iq(stanza)
         except StanzaError as problem:
             keeper.refuse(stanza, session, problem)
-            ticket.committed()
-            return None
-        waiting = keeper.receive(stanza, session, ticket)
+            waiting = None
+        else:
+            waiting = keeper.receive(stanza, session, ticket)
         if waiting is None:
             ticket.committed()
-            return None
+            return _room(outbox, before) if is_iq else None
 
         def done(result: object) -> object:
             ticket.committed()
-            return result
+            room = _room(outbox, before) if is_iq else None
+            return result if room is None else room.addCallback(lambda _: result)
 
         return waiting.addBoth(done)
 

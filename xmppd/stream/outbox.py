@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -16,7 +16,11 @@ from xmppd.core.stanza import Stanza
 from xmppd.stream.ledger import MODULUS
 from xmppd.stream.turns import Turns
 
-__all__ = ["Framer", "Outbox", "Sent", "TooHigh"]
+__all__ = ["AT_ONCE", "Framer", "Outbox", "Sent", "TooHigh"]
+
+#: Bytes that are collected in one turn; with more they are written before its end, so that the transport says
+#: in time that it is full.
+AT_ONCE: Final = 128 << 10
 
 
 class Framer(Protocol):
@@ -139,6 +143,8 @@ class Outbox:
                 framer = self._framer
                 self.detach()
                 framer.overflowed()
+        elif self._pending_bytes > AT_ONCE:
+            self.flush()
         elif not self._scheduled:
             self._scheduled = True
             self._turns.at_end(self._flush_at_end)

@@ -91,9 +91,11 @@ class ClientSession:
         self.outbox.forget(rows, [each.encode() for each in ids], erased)
 
     async def room(self) -> None:
-        """Done when the client reads what was written to it, or is gone."""
-        waiting = self.outbox.room()
-        if waiting is not None:
+        """Done when the client reads what was written to it, or is gone.
+
+        Of several who wait, one after the other goes on, as long as there is room.
+        """
+        while (waiting := self.outbox.room()) is not None:
             await waiting
 
     def once_received(self, call: Callable[[], None]) -> None:

@@ -50,8 +50,10 @@ class Watch:
 
     def _look_at(self, stream: ClientStream, now: float) -> None:
         timeouts = self._services.timeouts
-        if stream.blocked_at is not None and now - stream.blocked_at > timeouts.write:
-            self._give_up(stream, "reads nothing", "write_timeout")
+        if stream.blocked_at is not None:
+            # It may not be read from before it reads.
+            if now - stream.blocked_at > timeouts.write:
+                self._give_up(stream, "reads nothing", "write_timeout")
         elif self._services.pace.held:
             return  # whatever it says is not read now
         elif stream.asked_at is not None:
