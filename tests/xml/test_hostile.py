@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from random import Random
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.xml.documents import chunkings, chunks
 from xmppd.core import ns
 from xmppd.core.errors import StreamError
 from xmppd.core.stanza import Stanza
+from xmppd.xml.gate import Gate
 from xmppd.xml.parser import Header, Limits, Nonza
 from xmppd.xml.reader import ParserPool, StreamReader
 
@@ -118,3 +120,36 @@ class HostileTests(unittest.TestCase):
         else:
             # Which of two faults in one tag is named first may depend on the cuts.
             self.assertEqual(condition is None, same_condition is None)
+
+
+class CostTests(unittest.TestCase):
+    """Parser CPU: what strangers send is read in few steps, whatever stands in it."""
+
+    def steps(self, data: bytes) -> int:
+        """How often the gate is fed with what a stranger has sent."""
+        reader, number = StreamReader(Limits()), 0
+        feed = Gate.feed
+
+        def counted(gate: Gate, piece: bytes) -> bytes:
+            nonlocal number
+            number += 1
+            return feed(gate, piece)
+
+        self.patch(Gate, "feed", counted)
+        reader.push(HEADER + data)
+        with contextlib.suppress(StreamError):
+            while reader.next() is not None:
+                pass
+        return number
+
+    def test_brackets_that_end_no_tag(self) -> None:
+        many = b">" * 5_000
+        for data in (
+            b"<iq>" + many,
+            b"<iq a='" + many,
+            b'<iq a="' + many,
+            b"<iq><![CDATA[" + many,
+            b"<iq><![CDATA[x]" + many,
+            b"<iq a='" + many + b"' b='" + many + b"'>" + many + b"</iq>",
+        ):
+            self.assertLess(self.steps(data), 12, data[:20])

@@ -60,6 +60,16 @@ class ItemTests(unittest.TestCase):
                 self.assertEqual(form_of_element(item.element()), shape)
                 self.assertEqual((item.namespace, item.name), shape[:2])
 
+    @given(streams(), st.integers(1, 5))
+    def test_nothing_behind_an_item_is_touched(self, stream: Stream, number: int) -> None:
+        """Until `settle` each item may change what the following bytes are"""
+        reader = StreamReader(LIMITS)
+        reader.push(stream.data)
+        ends = stream.ends[:number]
+        for _ in ends:
+            self.assertIsNotNone(reader.next())
+        self.assertEqual(bytes(reader._raw), stream.data[ends[-1] :])
+
     def _check_children(self, stanza: Stanza, shapes: tuple, content: str) -> None:
         self.assertEqual(
             [(namespace, name) for namespace, name, _, _ in stanza.children],

@@ -24,6 +24,8 @@ match_tag = re.compile(rb"""<[^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*>""")
 _ends_with_tag = re.compile(rb"""(?s:.*)<[^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*>""").fullmatch
 #: As many whole tags, with the text before each, as there are.
 _whole_tags = re.compile(rb"""(?:[^<]*+<[^<>!?'"][^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*>)*""").match
+#: As many whole values, with what stands between, as there are inside a tag.
+_whole_values = re.compile(rb"""[^<>'"]*+(?:(?:'[^'<]*+'|"[^"<]*+")[^<>'"]*+)*""").match
 #: What may come next inside a tag.
 _in_tag = re.compile(rb"""[<>'"]""").search
 _CDATA = b"<![CDATA["
@@ -105,6 +107,22 @@ class Gate:
         self.kept += data
         return self._checked(self._release())
 
+    def reach(self, data: bytes | bytearray) -> int:
+        """How many of these bytes can be fed without a byte behind the end of a tag.
+
+        It may be fewer, but not so few that each bracket in a text or a value is fed for itself.
+        """
+        state, place = self._state, 0
+        if self._at_start or state is _TAG:
+            pass
+        elif state is _SECTION:
+            place = 0 if self.kept.endswith(b"]") else data.find(_SECTION)
+        elif state is not _TEXT:
+            place = data.find(state)
+        elif self._scanned == len(self.kept):
+            place = data.find(b"<")
+        return len(data) if place < 0 else data.find(b">", place) + 1 or len(data)
+
     def _release(self) -> bytes:
         """Take out what has become whole."""
         end = self._scan()
@@ -163,7 +181,10 @@ class Gate:
         return True
 
     def _inside_tag(self) -> bool:
-        """To the end of a tag, or to a quoted value in it."""
+        """To the end of a tag, or to a quoted value in it that is not whole."""
+        values = _whole_values(self.kept, self._scanned)
+        if values is not None:
+            self._scanned = values.end()
         found = _in_tag(self.kept, self._scanned)
         if found is None:
             self._scanned = len(self.kept)

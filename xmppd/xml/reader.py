@@ -148,7 +148,7 @@ class StreamReader:
         raw = self._raw
         while raw and not self._items:
             # To the next place where a tag may end, and not a byte further.
-            end = raw.find(b">") + 1 or len(raw)
+            end = self._gate.reach(raw)
             piece = bytes(raw[:end])
             del raw[:end]
             self._read(piece)
