@@ -44,10 +44,14 @@ class FakeStream:
         self.handled: list[str] = []
         self.waiting: list[Deferred[None]] = []
         self.problem: Any = None
+        self.clock = Clock()
+        self.worked_for: list[float] = []
 
     def handle(self, item: Item) -> Any:
         name = str(item.id) if isinstance(item, Stanza) else getattr(item, "name", "other")
         self.handled.append(name)
+        if name.startswith("slow"):
+            self.clock.rightNow += 0.003
         if name.startswith("wait"):
             self.waiting.append(Deferred())
             return self.waiting[-1]
@@ -68,10 +72,14 @@ class FakeStream:
     def failed(self, failure: Failure) -> None:
         self.problem, self.is_closed = failure.value, True
 
+    def worked(self, seconds: float, now: float) -> None:
+        self.worked_for.append(round(seconds, 6))
+
 
 class InboxTests(unittest.SynchronousTestCase):
     def setUp(self) -> None:
-        self.stream, self.clock = FakeStream(), Clock()
+        self.stream = FakeStream()
+        self.clock = self.stream.clock
         self.inbox = Inbox(self.stream, Limits(), self.clock)
         self.inbox.push(HEADER)
         self.inbox.reader.settle(ParserPool(Limits()))
@@ -158,6 +166,16 @@ class InboxTests(unittest.SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.take(), [*names[SLICE:], "r", "last"])
         self.assertTrue(self.stream.transport.on)
+
+    def test_slow_items_end_the_turn_sooner(self) -> None:
+        """Fairness: what counts is the time that is taken from the others"""
+        self.push("slow1", "slow2", "slow3", "4")
+        self.assertEqual(self.take(), ["slow1", "slow2"])
+        self.assertFalse(self.stream.transport.on)
+        self.clock.advance(0)
+        self.assertEqual(self.take(), ["slow3", "4"])
+        self.assertTrue(self.stream.transport.on)
+        self.assertEqual(self.stream.worked_for[-2:], [0.006, 0.003])
 
     def test_reasons_not_to_read(self) -> None:
         """The transport reads when there is none left"""

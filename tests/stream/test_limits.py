@@ -185,6 +185,24 @@ class Rate(World):
             self.assertFalse(alice.transport.paused)
             self.world.advance(20)
 
+    def test_work_counts_as_well(self) -> None:
+        """Presence floods: a few bytes that go to hundreds are paid for by who sends them."""
+        alice = self.login()
+        receive = self.world.server.keeper.receive
+
+        def hard(stanza: Stanza, session: ClientSession, ticket: Ticket) -> Deferred[Any] | None:
+            self.world.reactor.rightNow += 0.5
+            return receive(stanza, session, ticket)
+
+        self.patch(self.world.server.keeper, "receive", hard)
+        before = hits.of("rate")
+        for _ in range(5):
+            alice.send("<presence/>")
+        self.assertTrue(alice.transport.paused)
+        self.assertEqual(hits.of("rate"), before + 1)
+        self.world.advance(6)
+        self.assertFalse(alice.transport.paused)
+
     def test_a_stranger_is_slowed_down_too(self) -> None:
         client = self.world.connect()
         client.send(" " * 30_000)

@@ -28,6 +28,7 @@ from xmppd.stream.framing import Reins, TcpFramer
 from xmppd.stream.inbox import PACE, STORE, Inbox
 from xmppd.stream.opening import check_claim, check_namespaces, check_version
 from xmppd.stream.outbox import Outbox
+from xmppd.stream.pace import OVERHEAD
 from xmppd.stream.services import Served, Services
 from xmppd.stream.session import ClientSession, detached
 from xmppd.xml.parser import Header, Item, Nonza
@@ -79,6 +80,7 @@ class ClientStream(Protocol):
     :ivar account: who authenticated; set once, by SASL.
     :ivar session: the bound session, once there is one.
     :ivar deadline: until when a resource must be bound.
+    :ivar weight: bytes that have come, with what TLS adds to each piece.
     """
 
     transport: Any
@@ -110,6 +112,7 @@ class ClientStream(Protocol):
         self._closing: Any = None
         self._origin = ""
         self._mark = 0.0
+        self.weight = 0
         self._resting: Any = None
         self._told = 0
 
@@ -196,15 +199,31 @@ class ClientStream(Protocol):
         """Bytes have come."""
         if self.state is State.CLOSED:
             return
-        services = self.services
-        self.heard_at = now = services.clock.seconds()
+        self.heard_at = now = self.services.clock.seconds()
         self.asked_at = None
-        self._mark = services.pace.read(self._mark, len(data), now)
-        if self._mark - now > services.pace.allowed:
-            self._rest(self._mark - now - services.pace.allowed)
+        self._read(len(data), now)
         if self.session is not None:
             self.session.outbox.heard()
         self._inbox.push(data)
+
+    def _read(self, size: int, now: float) -> None:
+        pace = self.services.pace
+        self.weight += size + OVERHEAD
+        self._mark = pace.read(self._mark, size, now)
+        if self._mark - now > pace.allowed:
+            self._rest(self._mark - now - pace.allowed)
+
+    def carried(self, size: int) -> None:
+        """Beside data, TLS has carried so many bytes more."""
+        if self.state is not State.CLOSED:
+            self._read(size, self.services.clock.seconds())
+
+    def worked(self, seconds: float, now: float) -> None:
+        """What it has sent has taken so long to handle."""
+        pace = self.services.pace
+        self._mark = pace.worked(self._mark, seconds, now)
+        if self._mark - now > pace.allowed:
+            self._rest(self._mark - now - pace.allowed)
 
     def _rest(self, seconds: float) -> None:
         """Too much has come: read nothing for so long."""

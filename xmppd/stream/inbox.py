@@ -31,6 +31,8 @@ OTHERS: Final = 8
 
 #: Items of one stream that are handled in one turn of the reactor, so that the others get theirs.
 SLICE: Final = 32
+#: Seconds after which the turn ends even if they are fewer.
+LONGEST: Final = 0.005
 
 
 class Receiver(Protocol):
@@ -63,6 +65,9 @@ class Receiver(Protocol):
     def failed(self, failure: Failure) -> None:
         """The stream cannot go on: for a `StreamError`, or for a fault of the program."""
 
+    def worked(self, seconds: float, now: float) -> None:
+        """What it has sent has taken so long to handle."""
+
 
 class _Nobody:
     """Receives for a stream whose connection is gone."""
@@ -84,6 +89,9 @@ class _Nobody:
 
     def failed(self, failure: Failure) -> None:
         """Nothing fails."""
+
+    def worked(self, seconds: float, now: float) -> None:
+        """Nobody is to be slowed down."""
 
 
 _NOBODY: Final = _Nobody()
@@ -117,24 +125,36 @@ class Inbox:
             self._pump()
 
     def _pump(self) -> None:
-        """Handle what is there, until a handler waits."""
-        receiver, queue, reader = self._receiver, self._queue, self.reader
+        """Handle what is there, until a handler waits; the rest in a later turn of the reactor."""
+        seconds = self._clock.seconds
+        began = now = seconds()
         for _ in range(SLICE):
-            if receiver.is_closed:
-                return
-            try:
-                item = queue.popleft() if queue else reader.next()
-                if item is None:
-                    return
-                waiting = receiver.handle(item)
-            except Exception:
-                receiver.failed(Failure())
-                return
-            if waiting is not None and self._must_wait_for(waiting):
-                return
-        if (queue or reader.waiting) and not receiver.is_closed:
+            if not self._handle_next():
+                break
+            now = seconds()
+            if now - began > LONGEST:
+                break
+        self._receiver.worked(now - began, now)
+        if self._paused & HANDLER or self._receiver.is_closed:
+            return
+        if self._queue or self.reader.waiting:
             self.pause(OTHERS)
             self._clock.callLater(0, self._go_on, OTHERS)
+
+    def _handle_next(self) -> bool:
+        """Handle one item; false if none can follow now."""
+        receiver = self._receiver
+        if receiver.is_closed:
+            return False
+        try:
+            item = self._queue.popleft() if self._queue else self.reader.next()
+            if item is None:
+                return False
+            waiting = receiver.handle(item)
+        except Exception:
+            receiver.failed(Failure())
+            return False
+        return waiting is None or not self._must_wait_for(waiting)
 
     def _let_pass(self) -> None:
         """Read on behind a handler that waits, and handle what may pass it."""

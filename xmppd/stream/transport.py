@@ -87,7 +87,7 @@ class LeanTLS(TLSMemoryBIOProtocol):
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the network."""
         if not self._records.is_one(data) or not self._handshakeDone or self._appSendBuffer:
-            super().dataReceived(data)
+            self._receive_all(data)
             return
         connection = self._tlsConnection
         try:
@@ -95,10 +95,26 @@ class LeanTLS(TLSMemoryBIOProtocol):
             text = connection.recv(len(data))
         except Error:
             # Not application data, or the end: Twisted's way sorts it out.
-            self._flushReceiveBIO()
+            self._receive_all(b"", len(data))
             return
         if not self._aborted:
             ProtocolWrapper.dataReceived(self, text)
+
+    def _receive_all(self, data: bytes, size: int = 0) -> None:
+        """Twisted's way.  What TLS keeps for itself, such as new keys, is work as well: tell the stream.
+
+        :param size: bytes that TLS has got before.
+        """
+        stream: Any = self.wrappedProtocol
+        before = getattr(stream, "weight", None)
+        if data:
+            super().dataReceived(data)
+        else:
+            self._flushReceiveBIO()
+        if before is not None:
+            unheard = len(data) + size - (stream.weight - before)
+            if unheard > 0:
+                stream.carried(unheard)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone: protocol and transport must not keep each other.
