@@ -166,18 +166,18 @@ def _prepare(enforce: Callable[[str], str], text: str, part: str) -> str:
 
 def _enforce_domain(domain: str) -> str:
     check_input(domain)
-    enforced = _normalise_domain(domain)
+    if domain.startswith("["):
+        return _enforce_ipv6(domain)
+    enforced = ".".join(map(_enforce_label, _map_domain(domain).removesuffix(".").split(".")))
     check_size(enforced)
-    if _normalise_domain(enforced) != enforced:
+    # Labels that are allowed stay as they are (IDNA), if nothing is mapped any more.
+    if _map_domain(enforced) != enforced:
         raise ValueError("has no stable normal form")
     return enforced
 
 
-def _normalise_domain(domain: str) -> str:
-    if domain.startswith("["):
-        return _enforce_ipv6(domain)
-    mapped = unicodedata.normalize("NFC", _map_width(domain).lower())
-    return ".".join(map(_enforce_label, mapped.removesuffix(".").split(".")))
+def _map_domain(domain: str) -> str:
+    return unicodedata.normalize("NFC", _map_width(domain).lower())
 
 
 def _enforce_ipv6(domain: str) -> str:
@@ -207,12 +207,14 @@ def _enforce_label(label: str) -> str:
         raise ValueError("has an empty label, or one longer than 63 bytes")
     if label.isascii() and not label.startswith("xn--"):
         raise ValueError("has a label with other characters than letters, digits and hyphens")
+    # Each of these looks at every character, which takes longer than all else: one of them is enough.
     try:
-        u_label = idna.ulabel(label)
-        idna.alabel(u_label)  # the length of the A-label counts, and only this checks it
+        if label.isascii():
+            return idna.ulabel(label)
+        idna.alabel(label)  # with the length of the A-label, which counts
     except UnicodeError:
         raise ValueError("has a label that is not allowed") from None
-    return u_label
+    return label
 
 
 def _join(local: str, domain: str, resource: str) -> str:

@@ -62,7 +62,7 @@ class Limits:
     stanza_attributes: Positive = 256
     """Most attributes in a stanza."""
     rate: Bytes | None = 20 * KIB
-    """Bytes a second, in a tenth of the time, that a connection may take; then reading pauses. Or "none"."""
+    """Bytes a second from a connection; reading pauses, nothing is dropped. Work counts too. Or "none"."""
     rate_burst: Buffer = 256 * KIB
     """Bytes that may come at once before the rate applies."""
     idle_timeout: Delay = 5 * MINUTE

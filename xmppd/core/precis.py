@@ -67,7 +67,7 @@ def _enforce(profile: Any, text: str) -> str:
     check_size(mapped)
     if not mapped:
         raise ValueError("is empty")
-    if _map(profile, mapped) != mapped:
+    if mapped != text and _map(profile, mapped) != mapped:
         raise ValueError("has no stable normal form")
     try:
         profile.base.enforce(_without_repetitions(mapped))

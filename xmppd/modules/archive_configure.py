@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from xmppd.core import ns
 from xmppd.core.account import Account
+from xmppd.core.addresses import parse_all
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.module import Module
@@ -37,6 +38,7 @@ _FALLBACKS: Final = {
     "roster": "Archive messages of contacts",
 }
 _FOR_GOOD: Final = "What is deleted is gone for good, also for your other devices that have not fetched it."
+_NO_ADDRESS: Final = "One of the addresses is none"
 #: The last moment of a day, in microseconds from its beginning.
 _DAY: Final = 86_400 * 1_000_000
 
@@ -136,9 +138,18 @@ class ArchiveConfigure(Module):
             raise _refused("default is always, never or roster")
         preferences = self._preferences()
         assert preferences is not None
-        always, never = _addresses(fields.get("always", ())), _addresses(fields.get("never", ()))
+        always = await self._addresses(fields.get("always", ()))
+        never = await self._addresses(fields.get("never", ()))
         await preferences.choose(account, ArchivePreferences(cast(Fallback, fallback), always, never))
         return Done("The preferences hold from now on.")
+
+    async def _addresses(self, texts: Iterable[str]) -> tuple[str, ...]:
+        wanted = [text.strip() for text in texts if text.strip()]
+        try:
+            found = await parse_all(wanted, self.context.clock)
+        except InvalidJID:
+            raise _refused(_NO_ADDRESS) from None
+        return tuple(dict.fromkeys(jid.text for jid in found))
 
     async def _erase(self, account: Account, scope: Scope) -> Done:
         number = await erase(self.context, account, scope)
@@ -171,20 +182,16 @@ def _one(fields: Mapping[str, list[str]], name: str) -> str:
     return values[0].strip() if len(values) == 1 else ""
 
 
-def _addresses(texts: Iterable[str]) -> tuple[str, ...]:
-    try:
-        return tuple(dict.fromkeys(JID.parse(text.strip()).text for text in texts if text.strip()))
-    except InvalidJID:
-        raise _refused("One of the addresses is none") from None
-
-
 def _scope(action: str, fields: Mapping[str, list[str]]) -> Scope:
     """Which messages are to be deleted."""
     if action == _CONVERSATION:
-        addresses = _addresses([_one(fields, "jid")])
-        if not addresses:
+        address = _one(fields, "jid")
+        if not address:
             raise _refused("The address is missing")
-        return Scope(peer=JID.parse(addresses[0]).bare.text)
+        try:
+            return Scope(peer=JID.parse(address).bare.text)
+        except InvalidJID:
+            raise _refused(_NO_ADDRESS) from None
     if action == _PERIOD:
         start, end = _one(fields, "start"), _one(fields, "end")
         if not start and not end:

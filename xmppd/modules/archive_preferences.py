@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from xmppd.core import ns
 from xmppd.core.account import Account
+from xmppd.core.addresses import parse_all
 from xmppd.core.classify import Verdict
 from xmppd.core.context import Context, Host
 from xmppd.core.errors import StanzaError
@@ -32,6 +33,7 @@ __all__ = ["ArchivePolicy", "Options", "Preferences", "policy_of"]
 _log = Logger()
 
 _DEFAULTS: Final[Mapping[object, Fallback]] = {True: "always", False: "never", "roster": "roster"}
+_JID: Final = (ns.MAM, "jid")
 _FALLBACKS: Final[Mapping[str, Fallback]] = {"always": "always", "never": "never", "roster": "roster"}
 
 _ALWAYS: Final = Verdict(True, "archived by default")
@@ -186,9 +188,27 @@ class Preferences(Module):
         account = _own(request)
         payload = tree.child(request.stanza, ns.MAM, "prefs")
         assert payload is not None
-        wanted = _read(payload)
+        wanted = await self._read(payload)
         await self.choose(account, wanted)
         return _payload(wanted)
+
+    async def _read(self, payload: tree.Element) -> ArchivePreferences:
+        """The preferences in a request; a list that is missing counts as empty.
+
+        :raises StanzaError: ``bad-request`` for another default than the three, or a list that is there
+            twice; ``jid-malformed``.
+        """
+        fallback, lists = _fallback(payload), _lists(payload)
+        always = await self._addresses(lists.get("always", ()))
+        return ArchivePreferences(fallback, always, await self._addresses(lists.get("never", ())))
+
+    async def _addresses(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """The addresses on a list, each once."""
+        try:
+            found = await parse_all(texts, self.context.clock)
+        except InvalidJID:
+            raise StanzaError("jid-malformed", "One of the addresses is none") from None
+        return tuple(dict.fromkeys(jid.text for jid in found))
 
     def of(self, account: Account) -> ArchivePreferences:
         """What an account has chosen, or what holds for those that have not."""
@@ -232,33 +252,26 @@ def _own(request: IqRequest) -> Account:
     return account
 
 
-def _read(payload: tree.Element) -> ArchivePreferences:
-    """The preferences in a request; a list that is missing counts as empty.
-
-    :raises StanzaError: ``bad-request`` for another default than the three, or a list that is there twice;
-        ``jid-malformed``.
-    """
+def _fallback(payload: tree.Element) -> Fallback:
     fallback = _FALLBACKS.get(payload.attributes.get("default", ""))
     if fallback is None:
         raise StanzaError("bad-request", "default is always, never or roster")
-    lists: dict[str, tuple[str, ...]] = {}
+    return fallback
+
+
+def _lists(payload: tree.Element) -> dict[str, list[str]]:
+    lists: dict[str, list[str]] = {}
     for child in payload.elements():
         if child.uri != ns.MAM or child.name not in ("always", "never"):
             continue
         if child.name in lists:
             raise StanzaError("bad-request", f"The list <{child.name}/> is there twice")
-        lists[child.name] = tuple(dict.fromkeys(_addresses(child)))
-    return ArchivePreferences(fallback, lists.get("always", ()), lists.get("never", ()))
+        lists[child.name] = [_text(part) for part in child.elements() if (part.uri, part.name) == _JID]
+    return lists
 
 
-def _addresses(parent: tree.Element) -> Iterable[str]:
-    for child in parent.elements():
-        if (child.uri, child.name) == (ns.MAM, "jid"):
-            text = "".join(part for part in child.children if isinstance(part, str))
-            try:
-                yield JID.parse(text.strip()).text
-            except InvalidJID:
-                raise StanzaError("jid-malformed", "One of the addresses is none") from None
+def _text(element: tree.Element) -> str:
+    return "".join(part for part in element.children if isinstance(part, str)).strip()
 
 
 def _payload(preferences: ArchivePreferences) -> Payload:

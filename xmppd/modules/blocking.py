@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, cast
 
 from xmppd.core import ns
 from xmppd.core.account import Account
+from xmppd.core.addresses import parse_all
 from xmppd.core.context import Context, Host
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import (
@@ -178,7 +179,7 @@ class Blocking(Module):
     async def block(self, request: IqRequest) -> Payload:
         """Block addresses; the answer comes when that is on the disk."""
         account = _own(request)
-        jids = _items(request, "block")
+        jids = await self._items(request, "block")
         if not jids:
             raise StanzaError("bad-request", "Nobody to block")
         most = self._options.items
@@ -197,7 +198,7 @@ class Blocking(Module):
     async def unblock(self, request: IqRequest) -> Payload:
         """Unblock addresses, or all of them; the answer comes when that is on the disk."""
         account = _own(request)
-        jids = _items(request, "unblock")
+        jids = await self._items(request, "unblock")
         roster = await self._roster(account)
         if account.id is not None and jids:
             await self.context.database.write("unblock", store.remove, account.id, list(jids))
@@ -210,6 +211,22 @@ class Blocking(Module):
         self._show(account, roster, before, after)
         self._push(account, "unblock", jids)
         return None
+
+    async def _items(self, request: IqRequest, name: str) -> dict[str, None]:
+        """The addresses in a request, each once, in their order.
+
+        :raises StanzaError: ``bad-request`` for an item without address, ``jid-malformed``.
+        """
+        payload = tree.child(request.stanza, ns.BLOCKING, name)
+        assert payload is not None
+        items = [child for child in payload.elements() if (child.uri, child.name) == (ns.BLOCKING, "item")]
+        try:
+            found = await parse_all([item.attributes["jid"] for item in items], self.context.clock)
+        except KeyError:
+            raise StanzaError("bad-request", "An item without jid") from None
+        except InvalidJID:
+            raise StanzaError("jid-malformed", "One of the addresses is none") from None
+        return {jid.text: None for jid in found}
 
     def _push(self, account: Account, name: str, jids: Iterable[str]) -> None:
         payload = _element(name, jids)
@@ -266,22 +283,6 @@ def _own(request: IqRequest) -> Account:
     if request.account is None or not request.is_own:
         raise StanzaError("service-unavailable")
     return request.account
-
-
-def _items(request: IqRequest, name: str) -> dict[str, None]:
-    """The addresses in a request, each once, in their order.
-
-    :raises StanzaError: ``bad-request`` for an item without address, ``jid-malformed``.
-    """
-    payload = tree.child(request.stanza, ns.BLOCKING, name)
-    assert payload is not None
-    found = [child for child in payload.elements() if (child.uri, child.name) == (ns.BLOCKING, "item")]
-    try:
-        return {JID.parse(child.attributes["jid"]).text: None for child in found}
-    except KeyError:
-        raise StanzaError("bad-request", "An item without jid") from None
-    except InvalidJID:
-        raise StanzaError("jid-malformed", "One of the addresses is none") from None
 
 
 def _element(name: str, jids: Iterable[str]) -> bytes:

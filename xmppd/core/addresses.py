@@ -1,0 +1,35 @@
+"""Lists of addresses that clients send: parsed in several turns of the reactor where that takes long.
+
+256 KiB of addresses that are made to be hard to normalise take a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from xmppd.core.context import Clock
+from xmppd.core.jid import JID
+
+__all__ = ["parse_all"]
+
+#: Seconds after which the others have their turn.
+LONGEST: Final = 0.005
+
+
+async def parse_all(texts: Iterable[str], clock: Clock) -> list[JID]:
+    """The addresses in a list.
+
+    :raises InvalidJID: one of them is none.
+    """
+    found, began = [], clock.seconds()
+    for text in texts:
+        found.append(JID.parse(text))
+        if clock.seconds() - began > LONGEST:
+            turn: Deferred[None] = Deferred()
+            clock.callLater(0, turn.callback, None)
+            await turn
+            began = clock.seconds()
+    return found
