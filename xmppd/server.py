@@ -65,8 +65,8 @@ class Server:
         self.database = database or Database(reactor, config.server.database)
         self.registry = LocalRegistry(config.domains)
         self.hosts: dict[str, Host] = {}
-        self.router = LocalRouter(self.registry, self.hosts)  # type: ignore[arg-type]
         self.archive = ArchiveBook(self.database, now)
+        self.router = LocalRouter(self.registry, self.hosts, self.archive.store_nothing)  # type: ignore[arg-type]
         self.accounts = AccountDirectory(
             self.database, self.registry, self.archive, self.hosts, reactor, now, self.in_thread
         )

@@ -162,6 +162,35 @@ for what, request in {
         peer.send(request.format(victim=peer.accounts()[1][0]))
 
 
+#: What accounts can be asked for.
+QUESTIONS = tuple(
+    (kind, payload)
+    for kind, payloads in {
+        "get": (
+            "<query xmlns='jabber:iq:last'/>",
+            "<vCard xmlns='vcard-temp'/>",
+            "<a xmlns='b'/>",
+            "<query xmlns='jabber:iq:version'/>",
+            "<query xmlns='jabber:iq:register'/>",
+            "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+            "<query xmlns='http://jabber.org/protocol/disco#items'/>",
+            "<query xmlns='http://jabber.org/protocol/disco#info' node='http://jabber.org/protocol/commands'/>",
+            "<ping xmlns='urn:xmpp:ping'/>",
+            "<prefs xmlns='urn:xmpp:mam:2'/>",
+            "<metadata xmlns='urn:xmpp:mam:2'/>",
+            "<blocklist xmlns='urn:xmpp:blocking'/>",
+            "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:avatar:data'/></pubsub>",
+        ),
+        "set": (
+            "<command xmlns='http://jabber.org/protocol/commands' node='x' action='execute'/>",
+            "<enable xmlns='urn:xmpp:carbons:2'/>",
+            "<block xmlns='urn:xmpp:blocking'><item jid='a@b'/></block>",
+        ),
+    }.items()
+    for payload in payloads
+)
+
+
 @others.case(Stage.BOUND, "the same")
 def somebody_who_is_offline_and_nobody(peer: Connection) -> str:
     victim = peer.accounts()[1][0]
@@ -169,10 +198,8 @@ def somebody_who_is_offline_and_nobody(peer: Connection) -> str:
     answers = []
     for to in (victim, nobody):
         said = ""
-        for number, payload in enumerate(
-            ("<query xmlns='jabber:iq:last'/>", "<vCard xmlns='vcard-temp'/>", "<a xmlns='b'/>")
-        ):
-            peer.send(f"<iq type='get' to='{to}' id='{number}'>{payload}</iq>")
+        for number, (kind, payload) in enumerate(QUESTIONS):
+            peer.send(f"<iq type='{kind}' to='{to}' id='{number}'>{payload}</iq>")
             said += peer.wait("</iq>", "</stream:stream>")
         answers.append([each.replace(to, "SOMEBODY") for each in re.findall("<iq .*?</iq>", said)])
     return "the same" if answers[0] == answers[1] else f"{answers[0]} but {answers[1]}"

@@ -19,6 +19,7 @@ from xmppd.core.hooks import Hooks
 from xmppd.core.jid import JID
 from xmppd.core.module import IqRequest, Module
 from xmppd.core.stanza import Stanza
+from xmppd.core.visibility import may_see_presence
 from xmppd.xml import tree
 
 M = TypeVar("M", bound=Module)
@@ -151,17 +152,16 @@ class FakeRegistry:
 
 
 class FakeRoster(Module):
-    """Who may see whose presence; it is its own keeper, and the contacts of whichever account."""
+    """Who may see whose presence."""
 
     name = "roster"
 
     def __init__(self, context: Context, options: Any) -> None:
         super().__init__(context, options)
         self.viewers: set[tuple[JID, JID]] = set()
-        self.keeper = self
 
-    async def load(self, account: Account) -> Any:
-        return SimpleNamespace(may_see_presence=lambda viewer: (account.jid, viewer.bare) in self.viewers)
+    async def may_see_presence(self, of: JID, viewer: JID) -> bool:
+        return (of, viewer.bare) in self.viewers
 
 
 class World:
@@ -249,6 +249,10 @@ class World:
         account = self.registry.account(request.to) if request.to.local else None
         if handler is None or (target == "account" and account is None):
             raise StanzaError("service-unavailable")
+        if target == "account" and getattr(handler, "_contacts", False):
+            host: Any = self.host
+            if not await may_see_presence(host, request.to, request.sender):
+                raise StanzaError("service-unavailable")
         session = self.registry.session(request.sender)
         answer = handler(IqRequest(request, child, account, session, self.ticket))
         return await answer if inspect.isawaitable(answer) else answer

@@ -1,5 +1,7 @@
 """What others may know of an account's resources (RFC 6121, sections 4.3.2, 4.6.6 and 8.5.3)."""
 
+from typing import Any, cast
+
 from tests.modules.conversation import Conversation
 from tests.modules.fakes import stanza
 from xmppd.core import subscriptions as s
@@ -144,12 +146,19 @@ class ProbeTests(Conversation):
 
     def test_the_rule_that_others_ask(self) -> None:
         host = self.server.server.hosts["example.org"]
-        account = self.account("romeo")
-        for viewer in (*self.subscribers, "romeo@example.org"):
-            viewing = may_see_presence(host, account, JID.parse(f"{viewer}/x"))
-            self.assertTrue(self.server.wait_for(viewing))
-        for viewer in (*self.others, "stranger@capulet.lit", "capulet.lit"):
-            self.assertFalse(self.server.wait_for(may_see_presence(host, account, JID.parse(viewer))))
+
+        def may_see(of: str, viewer: str) -> bool:
+            seeing = may_see_presence(cast(Any, host), JID.parse(of), JID.parse(viewer))
+            return self.server.wait_for(seeing)
+
+        for come in (False, True):
+            for viewer in (*self.subscribers, "romeo@example.org"):
+                self.assertTrue(may_see("romeo@example.org", f"{viewer}/x"), viewer)
+                self.assertEqual(may_see("nobody@example.org", f"{viewer}/x"), False)
+            for viewer in (*self.others, "stranger@capulet.lit", "capulet.lit"):
+                self.assertFalse(may_see("romeo@example.org", viewer), viewer)
+            if not come:
+                self.come()
 
 
 class RequestTests(Conversation):

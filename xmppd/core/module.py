@@ -155,6 +155,7 @@ def iq(
     *targets: Target,
     beside: bool = False,
     owner: bool = False,
+    contacts: bool = False,
 ) -> Callable[[F], F]:
     """Mark a handler of an iq: ``handler(request: IqRequest) -> Payload`` or a coroutine of that.
 
@@ -164,11 +165,14 @@ def iq(
     :param beside: the client's next stanzas are taken while this one waits: for what only reads, and slowly.
     :param owner: only the own user of an account may ask that of it; others get ``forbidden``, whether
         there is such an account or not.
+    :param contacts: only those who may see an account's presence may ask that of it; to others no account
+        exists, and they cannot tell by the time either.
     """
 
     def mark(function: F) -> F:
         function._beside = beside  # type: ignore[attr-defined]
         function._owner = owner  # type: ignore[attr-defined]
+        function._contacts = contacts  # type: ignore[attr-defined]
         marks = getattr(function, "_iq_marks", ())
         function._iq_marks = (*marks, (kind, namespace, name, targets or ("domain", "account")))  # type: ignore[attr-defined]
         return function

@@ -1,13 +1,12 @@
 """Whose presence may be seen by whom: the one question before anything tells others about an account.
 
-Answers to a stranger are those for an account that does not exist.
+Answers to a stranger are those for an account that does not exist, and take as long.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from xmppd.core.account import Account
 from xmppd.core.jid import JID
 
 if TYPE_CHECKING:
@@ -16,29 +15,18 @@ if TYPE_CHECKING:
 __all__ = ["may_see_presence"]
 
 
-class _Contacts(Protocol):
-    def may_see_presence(self, viewer: JID) -> bool: ...
-
-
-class _Keeper(Protocol):
-    async def load(self, account: Account) -> _Contacts: ...
-
-
 class _Roster(Protocol):
     """What the module ``roster`` has."""
 
-    keeper: _Keeper
+    async def may_see_presence(self, of: JID, viewer: JID) -> bool: ...
 
 
-async def may_see_presence(host: Host, account: Account, viewer: JID) -> bool:
+async def may_see_presence(host: Host, of: JID, viewer: JID) -> bool:
     """Whether an account's presence is for the eyes of someone: its own user, and its subscribers.
 
-    It waits for the disk where the account's roster is not in memory.
+    :param of: the account's bare JID; there may be no such account.
     """
-    if viewer.bare == account.jid:
+    if viewer.bare == of:
         return True
     roster = host.modules.get("roster")
-    if roster is None:
-        return False
-    contacts = await cast(_Roster, roster).keeper.load(account)
-    return contacts.may_see_presence(viewer)
+    return roster is not None and await cast(_Roster, roster).may_see_presence(of, viewer)

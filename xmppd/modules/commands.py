@@ -150,7 +150,7 @@ class Commands(Module):
 
     # -- execution (section 2.4)
 
-    @iq("set", ns.COMMANDS, "command", "account", beside=True)
+    @iq("set", ns.COMMANDS, "command", "account", beside=True, owner=True)
     async def execute(self, request: IqRequest) -> Payload:
         """One step of a command."""
         assert request.account is not None

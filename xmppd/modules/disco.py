@@ -12,7 +12,6 @@ from xmppd.core.context import Context, Host
 from xmppd.core.errors import StanzaError
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq
 from xmppd.core.stanza import escape_attribute
-from xmppd.core.visibility import may_see_presence
 from xmppd.xml import forms, tree
 from xmppd.xml.wokkel import DiscoFeature, DiscoIdentity, DiscoInfo
 
@@ -106,10 +105,14 @@ class Disco(Module):
 
     # -- accounts
 
-    @iq("get", ns.DISCO_INFO, "query", "account")
-    async def account_info(self, request: IqRequest) -> Payload:
+    # One that is not there and one that is not for the asker's eyes answer the same, at any node (XEP-0030,
+    # section 10; RFC 6121, section 8.5.1, where the two differ about items).
+
+    @iq("get", ns.DISCO_INFO, "query", "account", contacts=True)
+    def account_info(self, request: IqRequest) -> Payload:
         """What an account is, and what the server does for it."""
-        account = await self._account(request)
+        account = request.account
+        assert account is not None
         if _node(request):
             return ns.DISCO_INFO, "query", self._node_info(account, request)
         kind = "anonymous" if account.is_guest else "registered"
@@ -118,10 +121,11 @@ class Disco(Module):
             self._account_info[kind] = tree.write(info.toElement())
         return ns.DISCO_INFO, "query", self._account_info[kind]
 
-    @iq("get", ns.DISCO_ITEMS, "query", "account")
-    async def account_items(self, request: IqRequest) -> Payload:
+    @iq("get", ns.DISCO_ITEMS, "query", "account", contacts=True)
+    def account_items(self, request: IqRequest) -> Payload:
         """The available resources of an account."""
-        account = await self._account(request)
+        account = request.account
+        assert account is not None
         if _node(request):
             return ns.DISCO_ITEMS, "query", self._node_items(account, request)
         available = [(session.jid.text, "") for session in account.sessions if session.available]
@@ -135,20 +139,6 @@ class Disco(Module):
             if module.serves_guests or not guest
             for feature in module.account_features
         }
-
-    async def _account(self, request: IqRequest) -> Account:
-        """The account that is asked about.
-
-        One that is not there and one that is not for the asker's eyes answer the same, at any node
-        (XEP-0030, section 10; RFC 6121, section 8.5.1, where the two differ about items).
-
-        :raises StanzaError: ``service-unavailable`` for a stranger, ``item-not-found`` for a node.
-        """
-        account = request.account
-        assert account is not None
-        if not await may_see_presence(self.context.host, account, request.sender):
-            raise StanzaError("service-unavailable")
-        return account
 
     def _node_info(self, account: Account, request: IqRequest) -> bytes:
         """What is at a node of an account.

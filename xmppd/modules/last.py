@@ -12,7 +12,6 @@ from xmppd.core.events import PresenceSending, SessionEnded
 from xmppd.core.hooks import Stage
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq, on
 from xmppd.core.stanza import Stanza, escape_text
-from xmppd.core.visibility import may_see_presence
 from xmppd.storage import last_activity as store
 from xmppd.storage.last_activity import LastActivity
 from xmppd.xml import tree
@@ -68,7 +67,7 @@ class Last(Module):
         """Seconds since the server started."""
         return _answer(self.context.clock.seconds() - self._started)
 
-    @iq("get", ns.LAST, "query", "account")
+    @iq("get", ns.LAST, "query", "account", contacts=True)
     async def last(self, request: IqRequest) -> Payload:
         """Seconds since the user left, for those who may see the user's presence.
 
@@ -78,8 +77,6 @@ class Last(Module):
         """
         account = request.account
         assert account is not None
-        if not await may_see_presence(self.context.host, account, request.sender):
-            raise StanzaError("service-unavailable")
         if any(session.available for session in account.sessions):
             return _answer(0)
         last = None

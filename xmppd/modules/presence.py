@@ -27,6 +27,7 @@ from xmppd.modules.presence_stanzas import (
     DIRECTED,
     PROBE_ID,
     UNASKED,
+    hide_effort,
     priority_of,
     show_presence,
     unavailable,
@@ -89,6 +90,8 @@ class Presence(Module):
             return
         if kind is not None and kind not in ("unavailable", "probe", "error"):
             raise StanzaError("bad-request", "There is no such type of presence")
+        if kind == "probe":
+            hide_effort(self.context.clock, ticket)
         priority = priority_of(stanza) if kind is None and stanza.to is None else 0
         roster = self._keeper.get(event.account)
         if roster is not None:

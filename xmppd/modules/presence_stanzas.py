@@ -7,7 +7,7 @@ from typing import Final
 
 from xmppd.core import ns
 from xmppd.core.account import Account
-from xmppd.core.context import Router, Session
+from xmppd.core.context import Clock, Router, Session, Ticket
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID
 from xmppd.core.slots import Slot
@@ -20,6 +20,7 @@ __all__ = [
     "PROBE_ID",
     "UNASKED",
     "has_directed",
+    "hide_effort",
     "hide_presence",
     "priority_of",
     "show_presence",
@@ -34,6 +35,9 @@ DIRECTED: Final[Slot[dict[str, None] | None]] = Slot("presence.directed", None)
 PROBE_ID: Final = "probe"
 AGAIN_ID: Final = "again"
 UNASKED: Final = frozenset((PROBE_ID, AGAIN_ID))
+
+#: Seconds; commits take a few milliseconds.
+LONGEST_EFFORT: Final = 0.05
 
 _PRIORITY: Final = re.compile(rb"<priority>\s*([+-]?[0-9]{1,9})\s*</priority>")
 _NUMBER: Final = re.compile(r"\s*([+-]?[0-9]{1,9})\s*")
@@ -65,6 +69,16 @@ def show_presence(router: Router, account: Account, viewer: JID) -> None:
     for session in tuple(account.sessions):
         if session.presence is not None:
             router.arrive(session.presence.readdressed(to=viewer))
+
+
+def hide_effort(clock: Clock, ticket: Ticket) -> None:
+    """Let the ticket of presence to another account stay open for longer than that account is work for.
+
+    Else its sender sees by the acknowledgement whether there was anything to read and to write, and so
+    whether there is such an account.
+    """
+    ticket.hold()
+    clock.callLater(LONGEST_EFFORT, ticket.committed)
 
 
 def hide_presence(router: Router, account: Account, viewer: JID) -> None:

@@ -20,6 +20,7 @@ from xmppd.modules.roster_changes import INTERESTED, RosterChanges
 from xmppd.modules.roster_keeper import RosterKeeper, Saved
 from xmppd.modules.roster_xml import item_element, query_element, read_wish, version_text
 from xmppd.modules.subscription import leave
+from xmppd.storage import roster as store
 from xmppd.xml import tree
 
 __all__ = ["Roster"]
@@ -70,6 +71,21 @@ class Roster(Module):
     def removed(self, event: AccountRemoved) -> None:
         """The rows are gone, too."""
         self.keeper.forget(event.account)
+
+    async def may_see_presence(self, of: JID, viewer: JID) -> bool:
+        """Whether someone is subscribed to the presence of an account here (`xmppd.core.visibility`).
+
+        For whoever is not, it is one query in any case: the time does not tell whether there is such an
+        account, or whether its user is there.
+        """
+        account = self.context.registry.account(of)
+        known = None if account is None else self.keeper.get(account)
+        if known is not None and known.may_see_presence(viewer):
+            return True
+        stored = await self.context.database.read(
+            "subscriber", store.is_subscriber, of.domain, of.local, viewer.bare.text
+        )
+        return bool(stored) and known is None
 
     # -- retrieving (section 2.1.3, and 2.6 for versions)
 

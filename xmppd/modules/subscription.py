@@ -27,7 +27,7 @@ from xmppd.core.stanza import Stanza
 from xmppd.core.subscriptions import FROM, PENDING_IN, PENDING_OUT, TO, TYPES, inbound, outbound
 from xmppd.core.units import KIB
 from xmppd.modules.blocking import is_blocked
-from xmppd.modules.presence_stanzas import AGAIN_ID, hide_presence, show_presence
+from xmppd.modules.presence_stanzas import AGAIN_ID, hide_effort, hide_presence, show_presence
 from xmppd.modules.roster_changes import INTERESTED, RosterChanges, changes_of
 from xmppd.modules.roster_keeper import RosterKeeper, keeper_of
 from xmppd.xml import tree
@@ -101,6 +101,7 @@ class Subscription(Module):
         contact = stanza.to.bare
         if contact == account.jid:
             raise StanzaError("not-allowed", _OWN)
+        hide_effort(self.context.clock, ticket)
         event.waiting = self._keeper.use(
             account,
             lambda roster: self._send(roster, contact, _between(stanza, account.jid, contact), ticket),

@@ -26,10 +26,11 @@ from xmppd.core.events import (
 )
 from xmppd.core.hooks import Hooks
 from xmppd.core.jid import JID
-from xmppd.core.module import IqRequest, Payload
+from xmppd.core.module import IqHandler, IqRequest, Module, Payload
 from xmppd.core.stanza import Stanza
 from xmppd.core.subscriptions import refusal_of_probe
 from xmppd.core.ticket import NO_TICKET
+from xmppd.core.visibility import may_see_presence
 from xmppd.routing.delivery import decide
 from xmppd.storage.errors import ClosedError, FaultError
 
@@ -43,6 +44,7 @@ class Domain(Protocol):
 
     jid: JID
     hooks: Hooks
+    modules: dict[str, Module]
 
     def iq_handler(
         self, kind: str, namespace: str, name: str, target: str
@@ -63,11 +65,18 @@ class LocalRouter:
 
     :param registry: who exists and is online.
     :param domains: the served domains by name.
+    :param store_nothing: lets the ticket of a message to nobody wait as long as that of any other.
     """
 
-    def __init__(self, registry: Registry, domains: dict[str, Domain]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        domains: dict[str, Domain],
+        store_nothing: Callable[[Ticket], None] = lambda _: None,
+    ) -> None:
         self._registry = registry
         self._domains = domains
+        self._store_nothing = store_nothing
         #: How many requests of a session run beside its queue, by its identity.
         self._beside: dict[int, int] = {}
 
@@ -164,6 +173,7 @@ class LocalRouter:
         # An account that does not exist answers exactly as one that exists with nobody online.
         otherwise = decide(stanza.message_type, stanza.to, ()).otherwise
         if otherwise is Otherwise.KEEP and may_be_kept_for_later(stanza).yes:
+            self._store_nothing(ticket)
             return
         if otherwise is not Otherwise.IGNORE:
             raise StanzaError("service-unavailable")
@@ -219,11 +229,24 @@ class LocalRouter:
         handler = domain.iq_handler(stanza.type, child[0], child[1], "account" if to.local else "domain")
         if to.local and getattr(handler, "_owner", False) and sender.bare != to:
             raise StanzaError("forbidden", "That is for the owner of the account only")
+        request = IqRequest(stanza, child, account, session, ticket)
+        if to.local and getattr(handler, "_contacts", False) and sender.bare != to:
+            return self._answer(lambda _: self._answer_contact(handler, domain, request), request)  # type: ignore[arg-type]
         if handler is None or (to.local and account is None):
             raise StanzaError("service-unavailable")
         if account is not None and domain.hooks.run(IqArriving(stanza, account, ticket)):
             return None
-        return self._answer(handler, IqRequest(stanza, child, account, session, ticket))
+        return self._answer(handler, request)
+
+    async def _answer_contact(self, handler: IqHandler, domain: Domain, request: IqRequest) -> Payload:
+        """Answer someone who may see the account's presence; to others it does not exist."""
+        to, account = request.stanza.to, request.account
+        assert to is not None
+        if not await may_see_presence(domain, to, request.sender) or account is None:
+            raise StanzaError("service-unavailable")
+        domain.hooks.run(IqArriving(request.stanza, account, request.ticket))
+        answer = handler(request)
+        return answer if answer is None or isinstance(answer, tuple) else await answer
 
     def _iq_to_resource(
         self, stanza: Stanza, domain: Domain, account: Account | None, ticket: Ticket

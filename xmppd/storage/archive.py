@@ -62,6 +62,14 @@ _COLUMNS = ", ".join(ArchiveRow._fields)
 APPEND = Statement.insert("archive", ArchiveRow._fields, weight="stanza")
 """The fast path into the archive; rows are ArchiveRow."""
 
+TO_NOBODY = Statement.insert(
+    "meta",
+    ("name", "value"),
+    tail="ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    newest_by=(0,),
+)
+"""A row that says nothing, for a message that nobody gets: it takes as long as one that is stored."""
+
 DELETE_DELIVERED = Statement("DELETE FROM archive WHERE account = ? AND seq = ? AND history = 0", rank=2)
 """Forget a confirmed row that is not history; rows are (account, seq). Confirm it in the mark in the same
 group."""

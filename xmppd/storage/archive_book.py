@@ -83,6 +83,11 @@ class ArchiveBook:
             self._waiting[account.id, seq] = (unit, ticket)
         return seq
 
+    def store_nothing(self, ticket: Ticket) -> None:
+        """Let the ticket of a message to nobody wait as if there were an archive that it is stored in."""
+        ticket.hold()
+        self._database.append(archive.TO_NOBODY, ("nobody", ""), ticket)
+
     # -- while nothing can be stored
 
     @property

@@ -75,6 +75,19 @@ def _next_version(cursor: Cursor, account: int) -> int:
     return _versions(cursor, account)[0]
 
 
+def is_subscriber(cursor: Cursor, domain: str, name: str, viewer: str) -> bool:
+    """Whether somebody is subscribed to an account's presence: one query, whether there is such an account
+    or not."""
+    cursor.execute(
+        "SELECT 1 FROM account JOIN roster_item ON roster_item.account = account.id"
+        " WHERE account.domain = ? AND account.name = ? AND account.state != 'removed'"
+        " AND roster_item.jid = ? AND roster_item.removed = 0"
+        " AND roster_item.subscription IN ('from', 'both')",
+        (domain, name, viewer),
+    )
+    return cursor.fetchone() is not None
+
+
 def load(cursor: Cursor, account: int) -> Roster:
     """All contacts, by JID."""
     cursor.execute(
