@@ -17,6 +17,16 @@ from xmppd.core.limits import Limits
 from xmppd.core.stanza import Stanza
 
 PACKAGE = Path(xmppd.__file__).parent
+#: What says how long or how much, and is never hit by itself.
+MEASURES = {
+    "auth_failures_period",
+    "registrations_period",
+    "rate_burst",
+    "idle_timeout",
+    "sm_resume_timeout",
+    "archive_expires_after",
+    "offline_expires_after",
+}
 
 
 def name_of(node: ast.expr) -> str:
@@ -48,6 +58,14 @@ class CountersTests(unittest.TestCase):
             self.assertIsNone(limit_named(text))
         self.assertEqual(counters.all(), {})
 
+    def test_options_of_modules_are_declared(self) -> None:
+        counters = Counters()
+        counters.told("Too many (test.items)")
+        counters.declare("test.items")
+        counters.told("Too many (test.items)")
+        counters.hit("test.items")
+        self.assertEqual(counters.all(), {"test.items": 2})
+
     def test_an_error_stanza_counts(self) -> None:
         before = hits.of("roster_items")
         replies.error(Stanza("iq", {"id": "1"}), StanzaError("policy-violation", "Too many (roster_items)"))
@@ -55,6 +73,16 @@ class CountersTests(unittest.TestCase):
 
 
 class EveryLimit(unittest.TestCase):
+    def test_is_counted_where_it_is_hit(self) -> None:
+        """By its name, or by a text that ends with it; those of XML are tested with `xmppd.xml.items`."""
+        source = "".join(path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "limits.py")
+        names = {field.name for field in dataclasses.fields(Limits)}
+        told = {name for name in names if f'"{name}"' in source or f"({name})" in source}
+        xml = {"stanza_elements", "stanza_depth", "stanza_attributes"} | {
+            name for name in names if name.startswith("unauthenticated_")
+        }
+        self.assertEqual(names - told - xml, MEASURES)
+
     def test_is_read_somewhere(self) -> None:
         unused = {field.name for field in dataclasses.fields(Limits)} - set(attributes_read())
         self.assertEqual(unused, set())

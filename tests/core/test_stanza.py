@@ -85,6 +85,12 @@ class AttributeTests(unittest.TestCase):
         self.assertEqual((made().type, made().id), (None, None))
         self.assertEqual((made(type="x", id="7").type, made(id="7").id), ("x", "7"))
 
+    def test_repr_is_short(self) -> None:
+        """The log cannot be flooded: attributes and names may be as long as stanzas."""
+        long = "x" * 10_000
+        shown = repr(made((ns.CLIENT, long, b"<body/>"), id=long, type=long))
+        self.assertLess(len(shown), 300)
+
     def test_repr_shows_no_content(self) -> None:
         shown = repr(made((ns.CLIENT, "body", b"<body>secret</body>"), id="1"))
         self.assertNotIn("secret", shown)

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from tests.dialogues.case import ServerCase, split
 from xmppd.core import ns
+from xmppd.core.counters import hits
 from xmppd.storage import archive as store
 from xmppd.testing import Client
 from xmppd.xml.delay import stamp
@@ -433,6 +434,10 @@ class PageTests(ArchiveCase):
         """MAM A23"""
         for content in ("", page(), page(max=6), page(max=9_999_999_999)):
             self.assert_page(self.query(content), "12345", complete=False)
+        before = hits.of("max_archive_query_results")
+        self.query(page(max=5))
+        self.query(page(max=6))
+        self.assertEqual(hits.of("max_archive_query_results"), before + 1)
 
     def test_limit_in_bytes(self) -> None:
         """MAM A23: long messages make a page shorter, in either direction, but never empty"""

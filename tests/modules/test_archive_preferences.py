@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.modules.archives import ArchiveConversation
 from tests.modules.conversation import User
+from xmppd.core.counters import hits
 from xmppd.core.jid import JID
 from xmppd.modules.archive_preferences import Preferences
 from xmppd.storage.errors import FaultError
@@ -81,6 +82,12 @@ class RequestTests(PreferencesConversation):
         ):
             self.assert_error(self.set(romeo, payload), condition)
         self.assert_answer(self.get(romeo), prefs("always"))
+
+    def test_the_limit_has_a_name(self) -> None:
+        before = hits.of("archive_preferences.items")
+        answer = self.set(self.user("romeo/orchard"), prefs("never", tuple(f"{n}@b" for n in range(501))))
+        self.assertIn("(archive_preferences.items)", str(answer))
+        self.assertEqual(hits.of("archive_preferences.items"), before + 1)
 
     def test_they_are_for_the_owner_alone(self) -> None:
         self.account("juliet")
@@ -193,7 +200,9 @@ class EffectTests(PreferencesConversation):
         self.chat(juliet, "romeo", "2")
         self.restart()
         juliet = self.user("juliet/balcony")
+        before = hits.of("offline_messages")
         self.chat(juliet, "romeo", "3")
+        self.assertEqual(hits.of("offline_messages"), before + 1)
         self.assertEqual(self.waiting("romeo"), ["1", "2"])
         self.assert_error(juliet.take()[-1], "service-unavailable")
 

@@ -10,6 +10,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.modules.conversation import Conversation, User
 from xmppd.config import load
+from xmppd.core.counters import hits
 from xmppd.core.events import (
     IqArriving,
     IqSending,
@@ -193,7 +194,11 @@ class LimitTests(Conversation):
             return answer
 
         self.assertIn("type='result'", block("a.example", "b.example", "c.example"))
-        self.assertIn("<policy-violation ", block("d.example"))
+        before = hits.of("blocking.items")
+        refused = block("d.example")
+        self.assertIn("<policy-violation ", refused)
+        self.assertIn("(blocking.items)", refused)
+        self.assertEqual(hits.of("blocking.items"), before + 1)
         self.assertIn("type='result'", block("a.example", "c.example"))
 
 

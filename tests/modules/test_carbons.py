@@ -422,6 +422,11 @@ class ErrorTests(CarbonsCase):
         self.arrive(self.error().replace("m1", "m10"), self.orchard)
         self.assertEqual(self.copies(), (1, 1, 1))
 
+    def test_long_ids_are_not_remembered(self) -> None:
+        """An attribute may be as long as a stanza, and this stays as long as the session."""
+        self.send(f"<message from='{ROMEO}/orchard' to='{JULIET}' type='chat' id='{'x' * 300}'/>")
+        self.assertEqual(len(COPIED.get(self.orchard)), 0)
+
     def test_sessions_do_not_share_what_is_remembered(self) -> None:
         self.send(outgoing())
         self.assertEqual(len(COPIED.get(self.garden)), 0)

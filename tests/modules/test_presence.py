@@ -5,6 +5,7 @@ from unittest import mock
 from tests.modules.conversation import Conversation, User
 from tests.modules.fakes import stanza
 from xmppd.core import subscriptions as s
+from xmppd.core.counters import hits
 from xmppd.core.events import SessionAvailable
 from xmppd.core.jid import JID
 from xmppd.modules.presence_stanzas import DIRECTED
@@ -430,8 +431,11 @@ class DirectedLimitTests(Conversation):
         romeo = self.user("romeo/orchard")
         for name in "aba":
             self.assertEqual(romeo.ask(f"<presence to='{name}@capulet.lit'/>"), [])
+        before = hits.of("presence.directed")
         (answer,) = romeo.ask("<presence to='c@capulet.lit'/>")
         self.assertIn("<policy-violation ", answer)
+        self.assertIn("(presence.directed)", answer)
+        self.assertEqual(hits.of("presence.directed"), before + 1)
         self.assertEqual(len(self.abroad()), 3)
         self.assertEqual(romeo.ask("<presence to='a@capulet.lit' type='unavailable'/>"), [])
         self.assertEqual(romeo.ask("<presence to='c@capulet.lit'/>"), [])

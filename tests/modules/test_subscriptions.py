@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.modules.conversation import Conversation, User, push
 from xmppd.core import subscriptions as s
+from xmppd.core.counters import hits
 from xmppd.core.jid import JID
 from xmppd.modules.roster_keeper import keeper_of
 
@@ -347,9 +348,11 @@ class RequestTests(Conversation):
 
     def test_there_are_not_more_than_so_many(self) -> None:
         romeo = self.user("romeo/orchard")
+        before = hits.of("subscription.requests")
         for name in ("juliet", "nurse", "rosaline"):
             self.ask(name)
         self.assertEqual(len(romeo.take()), 2)
+        self.assertEqual(hits.of("subscription.requests"), before + 1)
         romeo.send("<presence to='juliet@capulet.lit' type='unsubscribed'/>")
         self.ask("rosaline")
         self.assertEqual(len(romeo.take()), 1)

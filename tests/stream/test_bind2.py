@@ -25,6 +25,7 @@ from tests.stream.sasl2 import (
 )
 from xmppd.core import ns
 from xmppd.core.account import Account
+from xmppd.core.counters import hits
 from xmppd.core.jid import JID
 from xmppd.stream.csi import INACTIVE
 from xmppd.stream.features.bind2 import resource
@@ -146,7 +147,9 @@ class BindTests(Sasl2Case):
         self.start("limits.sessions_per_account=1")
         self.world.add_user("alice@localhost")
         self.login("alice/one")
+        before = hits.of("sessions_per_account")
         answer = self.enter("alice", bind(ENABLE))
+        self.assertEqual(hits.of("sessions_per_account"), before + 1)
         self.assertEqual(answer.jid, "alice@localhost")
         self.assertIsNone(answer.element(ns.BIND2, "bound"))
         self.assertIn(f"<bind xmlns='{ns.BIND}'/>", answer.features)

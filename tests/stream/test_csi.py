@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.dialogues.case import ServerCase, attribute, split
 from tests.modules.fakes import stanza
 from xmppd.core import ns
+from xmppd.core.counters import hits
 from xmppd.core.stanza import Stanza
 from xmppd.stream.csi import HELD_BYTES, INACTIVE, activate, deactivate
 from xmppd.stream.session import ClientSession
@@ -223,7 +224,9 @@ class LimitTests(ClientStateCase):
         self.tell(self.alice, INACTIVE_NONZA)
         self.from_bob(*(f"message:{number}:{RECEIVED}" for number in range(3)))
         self.assertEqual(self.alice.take(), "")
+        before = hits.of("csi_queue")
         self.from_bob(f"message:3:{RECEIVED}")
+        self.assertEqual(hits.of("csi_queue"), before + 1)
         self.assertEqual(self.ids(self.alice), ["0", "1", "2", "3"])
         self.from_bob(f"message:4:{RECEIVED}")
         self.assertEqual(self.alice.take(), "")

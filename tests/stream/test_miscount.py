@@ -32,6 +32,15 @@ class MiscountTests(TestCase):
         if "miscounts" in text:
             self.told.append(text)
 
+    def test_long_ids_fill_neither_memory_nor_the_log(self) -> None:
+        ids = [f"{number}{'x' * 100_000}" for number in range(10)]
+        for each in ids:
+            self.alice.ask(f"<iq type='get' id='{each}' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+        self.answer(1000)
+        (told,) = self.told
+        self.assertIn(ids[-1][:60], told)
+        self.assertLess(len(told), 2000)
+
     def fill_archive(self, number: int) -> None:
         for each in range(number):
             self.alice.ask(

@@ -15,8 +15,9 @@ from xmppd.core.limits import Limits
 
 __all__ = ["Counters", "hits", "limit_named"]
 
-_name_at_end = re.compile(r"\(([a-z_]+)\)$").search
-_NAMES: Final = frozenset(field.name for field in dataclasses.fields(Limits))
+_name_at_end = re.compile(r"\(([a-z_]+(?:\.[a-z_]+)?)\)$").search
+#: Those under ``[limits]``, and options of modules.
+_NAMES: Final = {field.name for field in dataclasses.fields(Limits)}
 
 
 def limit_named(text: str) -> str | None:
@@ -30,6 +31,11 @@ class Counters:
 
     def __init__(self) -> None:
         self._hits = dict.fromkeys(sorted(_NAMES), 0)
+
+    def declare(self, limit: str) -> None:
+        """There is a limit of this name among the options of a module: ``MODULE.OPTION``."""
+        _NAMES.add(limit)
+        self._hits.setdefault(limit, 0)
 
     def hit(self, limit: str) -> None:
         """A limit of this name was hit.

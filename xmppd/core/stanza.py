@@ -95,7 +95,8 @@ class Stanza:
     def __repr__(self) -> str:
         # Names and addresses only: a stanza may end up in a log line, its content must not.
         names = ",".join(name for _, name, _, _ in self.children)
-        return f"<Stanza {self.kind} {self.type} id={self.id} {self.sender}->{self.to} [{names}]>"
+        marks = f"{self.type} id={self.id}"[:100]
+        return f"<Stanza {self.kind} {marks} {self.sender}->{self.to} [{names[:100]}]>"
 
     @property
     def id(self) -> str | None:

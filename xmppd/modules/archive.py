@@ -9,6 +9,7 @@ from typing import Any, Final
 from xmppd.core import ns
 from xmppd.core.account import Account
 from xmppd.core.context import Context, Session
+from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq
@@ -154,6 +155,8 @@ class Archive(Module):
             raise StanzaError("feature-not-implemented", "Pages by index are not offered")
         most = self.context.limits.max_archive_query_results
         limit = min(wanted.max if wanted.max is not None else DEFAULT_PAGE, most)
+        if wanted.max is not None and wanted.max > most:
+            hits.hit("max_archive_query_results")
         query = self._filter(account, fields)
         query = replace(
             query,

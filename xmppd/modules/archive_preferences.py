@@ -17,6 +17,7 @@ from xmppd.core.account import Account
 from xmppd.core.addresses import parse_all
 from xmppd.core.classify import Verdict
 from xmppd.core.context import Context, Host
+from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import AccountRemoved, RosterChanged
 from xmppd.core.jid import JID, InvalidJID
@@ -34,6 +35,10 @@ _log = Logger()
 
 _DEFAULTS: Final[Mapping[object, Fallback]] = {True: "always", False: "never", "roster": "roster"}
 _JID: Final = (ns.MAM, "jid")
+
+#: What the limit is called where it is counted.
+MOST_ITEMS: Final = "archive_preferences.items"
+hits.declare(MOST_ITEMS)
 _FALLBACKS: Final[Mapping[str, Fallback]] = {"always": "always", "never": "never", "roster": "roster"}
 
 _ALWAYS: Final = Verdict(True, "archived by default")
@@ -222,7 +227,7 @@ class Preferences(Module):
         """
         most = self._options.items
         if len(wanted.always) + len(wanted.never) > most:
-            raise StanzaError("policy-violation", f"There may be {most} addresses on the lists (items)")
+            raise StanzaError("policy-violation", f"The lists may have {most} addresses ({MOST_ITEMS})")
         if wanted.fallback == "roster":
             await self._read_contacts(account)
         before = self._choices.get(account)

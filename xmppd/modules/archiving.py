@@ -12,6 +12,7 @@ from xmppd.core import ns
 from xmppd.core.account import Account
 from xmppd.core.classify import Verdict, may_be_kept_for_later, says_something, should_archive
 from xmppd.core.context import Context
+from xmppd.core.counters import hits
 from xmppd.core.decision import Otherwise
 from xmppd.core.events import MessageArriving, MessageSending
 from xmppd.core.hooks import Stage
@@ -87,6 +88,8 @@ class Archiving(Module):
         history = archived is not None
         keep = may_be_kept_for_later(stanza).yes
         if keep and not history and self._is_full(mailbox):
+            # Its sender does not hear of the limit: nobody else is to learn how much waits for a user.
+            hits.hit("offline_messages")
             keep = False
         if not history and not keep:
             return

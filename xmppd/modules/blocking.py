@@ -15,6 +15,7 @@ from xmppd.core import ns
 from xmppd.core.account import Account
 from xmppd.core.addresses import parse_all
 from xmppd.core.context import Context, Host
+from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import (
     AccountRemoved,
@@ -44,6 +45,10 @@ __all__ = ["Blocking", "Options", "is_blocked", "matches"]
 
 #: Whether a session has asked for the list, and is told of changes.
 INTERESTED: Final[Slot[bool]] = Slot("blocking.interested", False)
+
+#: What the limit is called where it is counted.
+MOST_ITEMS: Final = "blocking.items"
+hits.declare(MOST_ITEMS)
 
 
 @dataclass(frozen=True)
@@ -184,7 +189,7 @@ class Blocking(Module):
             raise StanzaError("bad-request", "Nobody to block")
         most = self._options.items
         if len(self._lists.get(account, set()).union(jids)) > most:
-            raise StanzaError("policy-violation", f"An account may block {most} addresses here (items)")
+            raise StanzaError("policy-violation", f"An account may block {most} addresses ({MOST_ITEMS})")
         # Nothing is waited for behind the disk: lists in memory change in the order of those on it.
         roster = await self._roster(account)
         if account.id is not None:

@@ -32,8 +32,9 @@ COPIED: Final[Slot[dict[tuple[str, str, str], None]]] = Slot("carbons-copied", {
 
 #: Rooms that are remembered for a session.  In more of them its private messages are not copied.
 MOST_ROOMS: Final = 256
-#: Messages of a session that are remembered.
+#: Messages of a session that are remembered, and the longest id of one.
 MOST_COPIED: Final = 64
+LONGEST_ID: Final = 256
 
 
 class Carbons(Module):
@@ -174,7 +175,7 @@ def _copy_received(stanza: Stanza, account: Account, delivered: Sequence[Session
 
 
 def _remember(direction: str, stanza: Stanza, peer: JID, session: Session) -> None:
-    if stanza.id is None:
+    if stanza.id is None or len(stanza.id) > LONGEST_ID:
         return
     copied = COPIED.get(session)
     if copied is COPIED.default:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from xmppd.core import ns
 from xmppd.core.account import Account
 from xmppd.core.context import Context, Session, Ticket
+from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import (
     AccountCreated,
@@ -35,6 +36,10 @@ from xmppd.modules.presence_stanzas import (
 from xmppd.modules.roster_keeper import RosterKeeper, keeper_of
 
 __all__ = ["Presence", "PresenceOptions"]
+
+#: What the limit is called where it is counted.
+MOST_DIRECTED: Final = "presence.directed"
+hits.declare(MOST_DIRECTED)
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,7 @@ class Presence(Module):
             DIRECTED.set(session, known := {})
         if stanza.to.text not in known and len(known) >= self._options.directed:
             most = self._options.directed
-            raise StanzaError("policy-violation", f"Presence may go to {most} addresses here (directed)")
+            raise StanzaError("policy-violation", f"Presence may go to {most} addresses ({MOST_DIRECTED})")
         known[stanza.to.text] = None
 
     # -- presence arrives (sections 8.5.2 and 8.5.3)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from twisted.logger import Logger
-
 from xmppd.core import ns
 from xmppd.core.account import Account
 from xmppd.core.context import Context, Router, Session, Ticket
+from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import (
     AccountRemoving,
@@ -34,7 +33,9 @@ from xmppd.xml import tree
 
 __all__ = ["Subscription", "SubscriptionOptions", "leave"]
 
-_log = Logger()
+#: What the limit is called where it is counted.
+MOST_REQUESTS: Final = "subscription.requests"
+hits.declare(MOST_REQUESTS)
 
 _OWN: Final = "Everyone sees their own presence already"
 
@@ -168,9 +169,8 @@ class Subscription(Module):
 
     def _keep_request(self, roster: Roster, contact: JID, stanza: Stanza, ticket: Ticket) -> bool:
         if len(roster.requests) >= self._options.requests:
-            _log.info(
-                "{account} has {number} requests already", account=roster.account, number=len(roster.requests)
-            )
+            # No line in the log: whoever asks again and again would fill it.
+            hits.hit(MOST_REQUESTS)
             return False
         if len(stanza.wire) > self._options.request_bytes:
             assert stanza.sender is not None

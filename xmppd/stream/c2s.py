@@ -475,6 +475,7 @@ class ClientStream(Protocol):
 
     def _close_now(self) -> None:
         self._closing = None
+        hits.hit("close_timeout")
         self.transport.abortConnection()
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from xmppd.core.classify import Importance, importance
+from xmppd.core.counters import hits
 from xmppd.core.slots import Slot
 from xmppd.core.stanza import Stanza
 
@@ -60,6 +61,7 @@ class Inactive:
         self._held[key] = stanza, row
         self._bytes += len(stanza.wire)
         if len(self._held) > self._limit or self._bytes > HELD_BYTES:
+            hits.hit("csi_queue")
             self.let_go()
 
     def let_go(self) -> None:

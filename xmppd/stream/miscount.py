@@ -22,8 +22,9 @@ _log = Logger()
 
 #: Answers in a row that lag by the same number before it is called a miscount: one may be under way.
 SURE_AFTER: Final = 3
-#: Stanzas that are named in the log.
+#: Stanzas that are named in the log, and characters of their type and id.
 LAST: Final = 10
+LONGEST: Final = 64
 
 
 def _group(stanza: Stanza) -> str:
@@ -44,7 +45,7 @@ class Recount:
 
     def __init__(self) -> None:
         self._sent: Counter[str] = Counter()
-        self._last: deque[tuple[str, str | None, str | None]] = deque(maxlen=LAST)
+        self._last: deque[tuple[str, str, str]] = deque(maxlen=LAST)
         self._lag = self._times = 0
         self._told = False
         #: Nonzas of stream management, and stanzas sent again, which nobody must count.
@@ -53,7 +54,8 @@ class Recount:
     def sent(self, stanza: Stanza) -> None:
         """A stanza was numbered."""
         self._sent[_group(stanza)] += 1
-        self._last.append((stanza.kind, stanza.type, stanza.id))
+        # Attributes may be as long as stanzas, and these stay in memory.
+        self._last.append((stanza.kind, (stanza.type or "")[:LONGEST], (stanza.id or "")[:LONGEST]))
 
     def answered(self, who: str, h: int, asked_at: int) -> None:
         """The client has answered an ``<r/>``.

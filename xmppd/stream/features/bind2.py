@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from xmppd.core import ns
 from xmppd.core.account import Account
+from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.slots import FETCHED_UNTIL, Slot
@@ -157,7 +158,9 @@ async def bind(stream: ClientStream, request: Request, answer: Callable[[JID, by
     try:
         stream.services.keeper.bind(session)
     except StanzaError as problem:
-        _log.info("{stream}: no resource was bound: {problem}", stream=stream, problem=problem)
+        hits.told(problem.text)
+        if stream.services.lines.allows(account.jid.text):
+            _log.info("{stream}: no resource was bound: {problem}", stream=stream, problem=problem)
         return False
     stream.bound(session)
     session.outbox.hold()
