@@ -80,6 +80,7 @@ class Server:
             per_account=limits.sessions_per_account,
         )
         self.services = make_services(limits, reactor, now, self.keeper, tls.starttls)
+        self.router.may_log = self.services.lines.allows
         self.watch = Watch(self.services)
         self.hibernation = Hibernation(self.database, self.registry, self.services, self.hosts)
         self.started_at = now()

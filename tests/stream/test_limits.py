@@ -532,6 +532,17 @@ class Log(World):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.lines(), ["<stranger from 192.168.1.1>: a login could not be checked"])
 
+    def test_nor_can_users_who_have_found_a_fault(self) -> None:
+        """Each stanza is answered, whatever is logged, and nothing else is harmed."""
+        alice, bob = self.login(), self.login("bob@localhost/b")
+        host = self.world.server.hosts["localhost"]
+        key = ("get", "urn:xmpp:ping", "ping", "account")
+        self.patch(host, "_iq", {**host._iq, key: lambda _: 1 / 0})
+        answers = alice.ask(PING * 100)
+        self.assertEqual(answers.count("<internal-server-error "), 100)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 10)
+        self.assertFalse(alice.closed or bob.closed)
+
     def test_a_fault_of_the_program_ends_one_stream(self) -> None:
         alice, bob = self.login(), self.login("bob@localhost/b")
         self.patch(self.world.server.keeper, "receive", lambda *_: 1 / 0)

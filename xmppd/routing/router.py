@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from xmppd.core import replies
 from xmppd.core.account import Account
@@ -77,6 +78,8 @@ class LocalRouter:
         self._registry = registry
         self._domains = domains
         self._store_nothing = store_nothing
+        #: Whether one more line about someone may be logged (`xmppd.core.budget`).
+        self.may_log: Callable[[str], bool] = lambda _: True
         #: How many requests of a session run beside its queue, by its identity.
         self._beside: dict[int, int] = {}
 
@@ -95,7 +98,7 @@ class LocalRouter:
         except StanzaError as problem:
             self.refuse(stanza, problem)
         except Exception:
-            _log.failure("{stanza} failed", stanza=stanza)
+            self._report(stanza, Failure())
             self.refuse(stanza, StanzaError("internal-server-error"))
         return None
 
@@ -130,7 +133,7 @@ class LocalRouter:
         except StanzaError as problem:
             self.refuse(stanza, problem)
         except Exception:
-            _log.failure("{stanza} failed", stanza=stanza)
+            self._report(stanza, Failure())
             self.refuse(stanza, StanzaError("internal-server-error"))
 
     def _is_kept_back(self, presence: Stanza) -> bool:
@@ -297,8 +300,13 @@ class LocalRouter:
             _log.warn("{stanza} failed: {problem}", stanza=stanza, problem=failure.getErrorMessage())
             self.refuse(stanza, StanzaError("internal-server-error", DATABASE_AWAY, type="wait"))
         else:
-            _log.failure("{stanza} failed", failure, stanza=stanza)
+            self._report(stanza, failure)
             self.refuse(stanza, StanzaError("internal-server-error"))
+
+    def _report(self, stanza: Stanza, failure: Failure) -> None:
+        """A fault of the program: who has found one must not flood the log with it."""
+        if self.may_log("" if stanza.sender is None else stanza.sender.bare.text):
+            _log.failure("{stanza} failed", failure, stanza=stanza)
 
     # -- answers
 
