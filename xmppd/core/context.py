@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from xmppd.core.account import Account
 from xmppd.core.hooks import Hooks
 from xmppd.core.jid import JID
+from xmppd.core.lane import Lane
 
 if TYPE_CHECKING:
     from xmppd.core.errors import StanzaError, StreamError
@@ -136,7 +137,12 @@ class Router(Protocol):
 
 
 class Database(Protocol):
-    """The door to the stores (see `xmppd.storage.database`)."""
+    """The door to the stores (see `xmppd.storage.database`).
+
+    :ivar lane: for what clients can make long, by the number of the account.
+    """
+
+    lane: Lane
 
     @property
     def faulted(self) -> bool:

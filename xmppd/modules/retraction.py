@@ -27,6 +27,8 @@ __all__ = ["Retraction"]
 
 _RETRACT: Final = ns.RETRACT
 
+#: Retractions of one account that wait for their turn; beyond them no tombstone is made.
+MOST_WAITING: Final = 100
 #: How far back a retracted message may lie, counted in messages of its author in the same conversation.
 MOST_BACK: Final = 1000
 
@@ -86,7 +88,7 @@ class Retraction(Module):
         retract = tree.child(stanza, ns.RETRACT, "retract")
         wanted = "" if retract is None else retract.attributes.get("id", "")
         # Clients find the message that a tombstone belongs to by the id of the retraction: it must have one.
-        if wanted and stanza.id:
+        if wanted and stanza.id and self.context.database.lane.waiting(account.id) < MOST_WAITING:
             in_room = stanza.has(ns.MUC_USER, "x")
             ticket.hold()
             retracted = _Retracted(peer, outgoing, wanted, stanza.id, row, in_room)
@@ -95,7 +97,9 @@ class Retraction(Module):
     async def _retract(self, account: Account, wanted: _Retracted, ticket: Ticket) -> None:
         database = self.context.database
         try:
-            found = await database.read("retracted message", _find, account.id, wanted)
+            found = await database.lane.run(
+                account.id, database.read, "retracted message", _find, account.id, wanted
+            )
             if found is not None and await database.write("retract", redact, found, _child(wanted)):
                 wipe(self.context, account, [found.seq])
                 database.scrub_later()

@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from xmppd.core.lane import Lane
 from xmppd.storage.dialect import Dialect
 from xmppd.storage.errors import ClosedError, StorageError, UnreachableError
 from xmppd.storage.group import Group, Outcome
@@ -103,6 +104,7 @@ class Database:
     :param queue_bytes: bytes of stanzas that may wait before the database is `full`.
     :param readers: threads and connections for reading.
     :param threads: in tests with a fake clock, `NoThreads`.
+    :ivar lane: for what clients can make long: it leaves one reader to all else.
     """
 
     _log = Logger()
@@ -124,6 +126,7 @@ class Database:
         self._reactor = reactor
         self._threads = threads
         self._most_readers = readers
+        self.lane = Lane(max(1, readers - 1))
         limits = Limits(group_delay, Limits.patience, group_rows, queue_rows, queue_bytes)
         self._writer = GroupWriter(reactor, self, limits)
         self._write_pool: Any = None
