@@ -10,6 +10,8 @@ from xmppd.core.events import SessionEnded
 from xmppd.core.hooks import Stage
 from xmppd.core.jid import JID
 from xmppd.core.stanza import Stanza
+from xmppd.sessions import MOST_REMEMBERED
+from xmppd.storage.statement import Cursor
 from xmppd.testing import Client
 
 BIND = f"<iq type='set' id='b'><bind xmlns='{ns.BIND}'>{{}}</bind></iq>"
@@ -329,3 +331,27 @@ class RestartTests(ServerCase):
         alice = self.login("alice/home", presence=False)
         self.tell(alice, "<presence/>")
         self.assertEqual(self.bodies(alice), ["one"])
+
+
+class RememberedTests(ServerCase):
+    """What is remembered of sessions that have ended."""
+
+    def count(self) -> int:
+        def rows(cursor: Cursor) -> int:
+            cursor.execute("SELECT count(*) FROM session")
+            return int(cursor.fetchone()[0])
+
+        self.world.settle()
+        return self.world.wait_for(self.world.database.read("rows", rows))
+
+    def test_those_of_one_account_are_bounded(self) -> None:
+        """A client may come and go as fast as it likes, and each time a row would be kept for 30 days."""
+        for number in range(MOST_REMEMBERED + 10):
+            client = self.login(f"alice/{number}")
+            token = self.enable(client)
+            client.close()
+        self.assertEqual(self.count(), MOST_REMEMBERED)
+        client = self.world.connect()
+        client.authenticate("alice@localhost", "secret")
+        failed = client.ask(f"<resume xmlns='{ns.SM}' previd='{token}' h='0'/>")
+        self.assertEqual(attribute(failed, "h"), "0")

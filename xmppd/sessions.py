@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -34,7 +35,9 @@ __all__ = ["Keeper"]
 
 _log = Logger()
 
-#: Seconds for which `h` of an ended session is remembered.
+#: Ended sessions of one account of which `h` is remembered; clients come and go as fast as they like.
+MOST_REMEMBERED: Final = 64
+#: Seconds for which it is.
 REMEMBERED_FOR: Final = 30 * 86_400
 
 
@@ -61,6 +64,8 @@ class Keeper:
         self._database, self._archive, self._now = database, archive, now
         self._per_account = per_account
         self._loops: list[LoopingCall] = []
+        #: The tokens of the newest sessions that have ended, by the number of the account.
+        self._ended: dict[int, deque[str]] = {}
 
     # -- what is known after a crash
 
@@ -155,7 +160,7 @@ class Keeper:
         if session in account.sessions:
             account.sessions.remove(session)
         if session.smacks is not None:
-            self._remember(session)
+            self._remember_last(session)
             session.smacks.stop()
         unacknowledged = [
             (stanza, row, at) for stanza, row, at in session.take_unacknowledged() if stanza is not None
@@ -167,6 +172,16 @@ class Keeper:
             _log.failure("the end of {session}", Failure(problem), session=session.jid.text)
         if account.is_guest and not account.sessions:
             self._registry.remove(account)
+
+    def _remember_last(self, session: ClientSession) -> None:
+        """Remember a session that has ended; of too many of an account the first one is forgotten."""
+        self._remember(session)
+        account, smacks = session.account.id, session.smacks
+        if account is not None and smacks is not None and smacks.token:
+            ended = self._ended.setdefault(account, deque())
+            ended.append(smacks.token)
+            if len(ended) > MOST_REMEMBERED:
+                self._database.append(store.FORGET, (account, ended.popleft()))
 
     def _remember(self, session: ClientSession) -> None:
         """Write down how far the client got, for a resumption that comes too late."""

@@ -71,6 +71,16 @@ class WritingTests(OutboxCase):
         self.clock.advance(0)
         self.assertEqual(called, [1, 2])
 
+    def test_one_that_fails_harms_no_other(self) -> None:
+        turns = Turns(self.clock)
+        called: list[int] = []
+        turns.at_end(lambda: called.append(1))
+        turns.at_end(lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+        turns.at_end(lambda: called.append(2))
+        self.clock.advance(0)
+        self.assertEqual(called, [1, 2])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_much_is_written_before_the_turn_is_over(self) -> None:
         """Slow readers and floods: else nothing would bound what one turn collects."""
         self.outbox.nonza(b"x" * AT_ONCE)

@@ -104,6 +104,13 @@ class WatchTests(ServerCase):
         _, got = self.reconnect("bob", token, 0)
         self.assertEqual("".join(got).count("<body>"), 12)
 
+    def test_one_that_fails_harms_no_other(self) -> None:
+        broken = self.login("alice/broken")
+        self.patch(broken.stream, "heard_at", None)
+        self.assertEqual(self.wait(310), " ")
+        self.assertTrue(broken.closed)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
     def test_stops_with_the_server(self) -> None:
         self.world.stop()
         self.world.advance(1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from functools import lru_cache
 from typing import Final, cast
 
 from twisted.logger import Logger
@@ -21,6 +21,10 @@ _log = Logger()
 
 #: How many removed contacts a roster remembers for clients that still know them.
 MOST_REMOVED: Final = 100
+
+#: One text for all that are equal, as far as they are met lately.  Not `sys.intern`: Python 3.12 never lets
+#: go of what it has interned, and users think up names.
+_shared: Final = lru_cache(maxsize=1024)(str)
 
 _STATES: Final = {"none": 0, "to": 1, "from": 2, "both": 3}
 
@@ -74,4 +78,4 @@ def _item(stored: store.RosterItem) -> Item:
     if stored.approved:
         state |= APPROVED
     # The names of groups are few, and repeated in roster after roster.
-    return Item(JID.parse(stored.jid), stored.name, tuple(map(sys.intern, stored.groups)), state)
+    return Item(JID.parse(stored.jid), stored.name, tuple(map(_shared, stored.groups)), state)

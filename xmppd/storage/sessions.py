@@ -15,6 +15,9 @@ REMEMBER_HANDLED = Statement.insert(
 """Keep how many stanzas of a client were handled; rows are (account, token, handled, expires). Of several
 about one session in a group only the last is run."""
 
+FORGET = Statement("DELETE FROM session WHERE account = ? AND token = ? AND payload IS NULL", rank=2)
+"""Forget a session that has ended; rows are (account, token)."""
+
 
 @dataclass(frozen=True, slots=True)
 class SavedSession:

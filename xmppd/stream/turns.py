@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.logger import Logger
+
 from xmppd.core.context import Clock
 
 __all__ = ["Turns"]
+
+_log = Logger()
 
 
 class Turns:
@@ -30,4 +34,8 @@ class Turns:
     def _run(self) -> None:
         waiting, self._waiting = self._waiting, []
         for flush in waiting:
-            flush()
+            try:
+                flush()
+            except Exception:
+                # The others' clients are not to wait for ever for what was collected for them.
+                _log.failure("what was collected for a client could not be written")

@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from xmppd.core.counters import hits
 from xmppd.stream.c2s import ClientStream, State
@@ -46,7 +47,11 @@ class Watch:
         now = self._services.clock.seconds()
         for stream in list(self._services.streams):
             if stream.state is State.BOUND:
-                self._look_at(stream, now)
+                try:
+                    self._look_at(stream, now)
+                except Exception:
+                    # Whatever is wrong with one: the others are looked at, now and in future.
+                    stream.failed(Failure())
 
     def _look_at(self, stream: ClientStream, now: float) -> None:
         timeouts = self._services.timeouts
