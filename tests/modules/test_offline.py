@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from tests.dialogues.case import ServerCase
-from xmppd.core import ns
+from xmppd.core import mailbox, ns
+from xmppd.core.mailbox import MOST_HELD
 from xmppd.storage import archive as store
 from xmppd.storage.errors import FaultError
 from xmppd.testing import Client
@@ -201,6 +202,39 @@ class ReplayTests(OfflineCase):
         (answer,) = self.take(self.alice)
         self.assertIn("<service-unavailable ", answer)
         self.assertEqual(self.appear(self.bound("pad")), [str(number) for number in range(61)])
+
+    def test_much_comes_while_a_slow_reader_reads(self) -> None:
+        """What waits for it is bounded as for others; nothing of it is lost"""
+        self.write(*map(str, range(60)))
+        desk = self.bound("desk")
+        producer = desk.transport.producer
+        producer.pauseProducing()
+        self.tell(desk, "<presence/>")
+        bodies = [f"{number}{'x' * (MOST_HELD // 8)}" for number in range(8)]
+        self.write(*bodies)
+        self.assertTrue(desk.closed)
+        self.assertEqual(self.appear(self.bound("pad")), [*map(str, range(60)), *bodies])
+
+    def test_whoever_never_acknowledges_cannot_hold_the_mark_for_ever(self) -> None:
+        self.patch(mailbox, "MOST_CONFIRMED", 20)
+        box = self.account("bob").mailbox
+        assert box is not None
+        box._patience = 20
+        holder = self.bound("holder")
+        self.enable(holder)
+        self.tell(holder, "<presence/>")
+        self.write("held")
+        self.tell(holder, "<presence><priority>-1</priority></presence>")
+        desk = self.bound("desk")
+        self.tell(desk, "<presence/>")
+        for number in range(30):
+            self.write(str(number), to="bob@localhost/desk")
+            self.tell(desk, " ")
+            self.assertLessEqual(len(box.confirmed), 21)
+        self.assertTrue(holder.closed)
+        self.assertFalse(desk.closed)
+        self.assertEqual(box.confirmed, set())
+        self.assertEqual(self.bodies(desk).count("held"), 1)
 
     def test_priority_falls_in_the_middle(self) -> None:
         """Another device goes on"""

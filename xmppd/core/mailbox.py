@@ -8,13 +8,20 @@ resumable session still owes holds the mark.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from xmppd.core.errors import StreamError
 
 if TYPE_CHECKING:
     from xmppd.core.context import Session
     from xmppd.core.stanza import Stanza
 
-__all__ = ["Mailbox"]
+__all__ = ["MOST_CONFIRMED", "MOST_HELD", "Mailbox"]
+
+#: Bytes of what comes for a session while it is being given what had waited.
+MOST_HELD: Final = 1 << 20
+#: Confirmed rows above the mark: they are in memory, and written down each time that one comes.
+MOST_CONFIRMED: Final = 10_000
 
 
 class Mailbox:
@@ -34,7 +41,9 @@ class Mailbox:
     __slots__ = (
         "_finished",
         "_held",
+        "_held_bytes",
         "_moved",
+        "_patience",
         "_replaying",
         "_seen",
         "_shown",
@@ -58,6 +67,9 @@ class Mailbox:
         self._finished: list[int] = []
         self._replaying: Session | None = None
         self._held: list[tuple[Stanza, int | None]] = []
+        self._held_bytes = 0
+        #: Confirmed rows that whoever holds the mark may have above it.
+        self._patience = MOST_CONFIRMED
         #: Rows that a session has been sent which does not count, and so wait all the same; and those of them
         #: that it has acknowledged while nobody owed them.
         self._shown: dict[int, Session] = {}
@@ -85,10 +97,14 @@ class Mailbox:
                 # What only a session of negative priority has got waits for another one as well.
                 self._shown[row] = session
                 self.wait(row)
-        if session is self._replaying:
-            self._held.append((stanza, row))
-        else:
+        if session is not self._replaying:
             session.send(stanza, row)
+            return
+        self._held.append((stanza, row))
+        self._held_bytes += len(stanza.wire)
+        if self._held_bytes > MOST_HELD:
+            # It reads just enough not to be given up, and others fill the memory meanwhile.
+            session.close(StreamError("policy-violation", "Too much has come while you read what had waited"))
 
     def _owe(self, session: Session, row: int) -> None:
         self.owed.setdefault(row, []).append(session)
@@ -115,7 +131,7 @@ class Mailbox:
         """
         if self._replaying is not None:
             return False
-        self._replaying = session
+        self._replaying, self._held_bytes = session, 0
         return True
 
     def claim(self, session: Session, row: int) -> bool:
@@ -214,7 +230,18 @@ class Mailbox:
             self.mark = mark
             self.confirmed = {row for row in self.confirmed if row > mark}
             self.read_until = max(self.read_until, mark)
+            self._patience = MOST_CONFIRMED
         self._moved(self)
+        if len(self.confirmed) > self._patience:
+            self._end_who_holds()
+
+    def _end_who_holds(self) -> None:
+        """Whoever has not acknowledged a row while thousands after it were is not going to: others get it,
+        and have some time for it."""
+        self._patience = len(self.confirmed) + MOST_CONFIRMED // 10
+        holding = self.owed[min(self.owed)] if self.owed else [self._replaying]
+        for session in [each for each in holding if each is not None]:
+            session.close(StreamError("policy-violation", "You acknowledge nothing of what you are sent"))
 
     def take_finished(self) -> list[int]:
         """Confirmed rows that are no part of the history: they can be deleted."""
