@@ -11,11 +11,11 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.hostile import logins, strangers, users
+from tests.hostile import hoards, logins, strangers, users
 from tests.hostile.case import Case, Verdict, run
 from tests.hostile.wire import NoAccounts, Target
 
-GROUPS = (*strangers.GROUPS, *logins.GROUPS, *users.GROUPS)
+GROUPS = (*strangers.GROUPS, *logins.GROUPS, *users.GROUPS, *hoards.GROUPS)
 
 
 def cases(words: list[str], *, slow: bool = False) -> list[Case]:

@@ -99,6 +99,17 @@ billion.sends(
     *MALFORMED,
     "stream:restricted-xml",
 )
+for what, data in {
+    "a byte order mark": "\ufeff" + HEADER,
+    "UTF-16 without a mark": HEADER.encode("utf-16-be"),
+    "UTF-32": HEADER.encode("utf-32"),
+    "EBCDIC": HEADER.encode("cp037"),
+    "a declaration of XML 1.1": "<?xml version='1.1'?>" + HEADER,
+    "a declaration in the wrong order": "<?xml encoding='UTF-8' version='1.0'?>" + HEADER,
+    "two declarations": "<?xml version='1.0'?><?xml version='1.0'?>" + HEADER,
+    "a declaration that never ends": "<?xml version='1.0'" + " " * 5_000,
+}.items():
+    billion.sends(Stage.CONNECTED, what, data, *MALFORMED, *RESTRICTED, "stream:unsupported-version")
 billion.sends(
     Stage.CONNECTED,
     "another encoding by name",
@@ -122,8 +133,26 @@ for what, data in {
     "an unknown prefix": b"<a:message/>",
     "a bracket in an attribute": b"<message to='<'/>",
     "text between stanzas": b"text<message/>",
+    "a surrogate by number": b"<message><body>&#xD800;</body></message>",
+    "a character beyond Unicode": b"<message><body>&#x110000;</body></message>",
+    "a number of a character without end": b"<message><body>&#" + b"9" * 4_000 + b";</body></message>",
+    "a character that is none": b"<message><body>&#xFFFF;</body></message>",
+    "an escape character": b"<message><body>\x1b[2J</body></message>",
+    "the end of CDATA in a text": b"<message><body>]]></body></message>",
+    "the prefix xml for something else": b"<message xmlns:xml='u'/>",
+    "another prefix for xml": b"<message xmlns:a='http://www.w3.org/XML/1998/namespace'/>",
+    "the prefix xmlns": b"<message xmlns:xmlns='u'/>",
+    "a prefix that is taken back": b"<message xmlns:a='u'><b xmlns:a=''/></message>",
+    "two colons in a name": b"<message><a:b:c xmlns:a='u'/></message>",
+    "an attribute without value": b"<message to/>",
+    "an attribute without quotes": b"<message to=a/>",
+    "no space between attributes": b"<message a='1'b='2'/>",
+    "a name that begins with a digit": b"<1/>",
+    "an end tag with an attribute": b"<message></message a='1'>",
+    "an entity in an attribute": b"<message to='&a;'/>",
+    "an entity in a declaration of a namespace": b"<message xmlns:a='&a;'/>",
 }.items():
-    smuggling.sends(Stage.SECURE, what, data, *MALFORMED, "stream:bad-namespace-prefix")
+    smuggling.sends(Stage.SECURE, what, data, *MALFORMED, *RESTRICTED, "stream:bad-namespace-prefix")
 
 # -- STARTTLS
 

@@ -118,16 +118,20 @@ class Inbox:
 
     def push(self, data: bytes) -> None:
         """Bytes have come."""
+        began = self._clock.seconds()
         self.reader.push(data)
         if self._paused & HANDLER:
             self._let_pass()
         elif not self._paused & OTHERS:
-            self._pump()
+            self._pump(began)
 
-    def _pump(self) -> None:
-        """Handle what is there, until a handler waits; the rest in a later turn of the reactor."""
+    def _pump(self, began: float) -> None:
+        """Handle what is there, until a handler waits; the rest in a later turn of the reactor.
+
+        :param began: when this turn of the stream did.
+        """
         seconds = self._clock.seconds
-        began = now = seconds()
+        now = began
         for _ in range(SLICE):
             if not self._handle_next():
                 break
@@ -191,7 +195,7 @@ class Inbox:
 
     def _go_on(self, reason: int) -> None:
         self.resume(reason)
-        self._pump()
+        self._pump(self._clock.seconds())
 
     # -- back-pressure
 

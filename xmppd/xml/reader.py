@@ -8,12 +8,18 @@ remembers every name it has ever seen.
 
 from __future__ import annotations
 
+from typing import Final
+
 from xmppd.core import ns
 from xmppd.core.errors import StreamError
 from xmppd.xml.gate import WHITESPACE, Gate
 from xmppd.xml.parser import Header, Item, Limits, XMLParser, beyond, standard_header
 
-__all__ = ["ParserPool", "StreamReader"]
+__all__ = ["PIECE", "ParserPool", "StreamReader"]
+
+#: Bytes that are parsed at once, at most: a record of TLS.  Behind it others have their turn, if there are
+#: stanzas in it: 64 KiB of the smallest ones take 0.2 s.
+PIECE: Final = 1 << 14
 
 
 class ParserPool:
@@ -70,7 +76,8 @@ class StreamReader:
 
     Until `settle` is called each item is read only when it is asked for, because it may change what the
     following bytes are: after STARTTLS they must not exist, after SASL they are a new stream.  What is
-    pushed before is kept as it is, without bound: who does not ask for items must not push on.
+    pushed before, and behind items that nobody has asked for, is kept as it is, without bound: who does not
+    ask for items must not push on.
 
     Nothing comes behind the end of the stream, and nothing behind an error.
 
@@ -133,7 +140,7 @@ class StreamReader:
         """Take bytes from the transport.  What is wrong with them is raised by `next`, in its turn."""
         if self._over:
             return
-        if self._pool is None:
+        if self._pool is None or self._items or self._raw or len(data) > PIECE:
             self._raw += data
         else:
             self._read(data)
@@ -147,8 +154,8 @@ class StreamReader:
             return self._items.pop()
         raw = self._raw
         while raw and not self._items:
-            # To the next place where a tag may end, and not a byte further.
-            end = self._gate.reach(raw)
+            # To the next place where a tag may end, and not a byte further, as long as that matters.
+            end = self._gate.reach(raw) if self._pool is None else PIECE
             piece = bytes(raw[:end])
             del raw[:end]
             self._read(piece)
