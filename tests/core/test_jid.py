@@ -184,6 +184,16 @@ class ValueTests(unittest.TestCase):
         self.assertEqual(JID.parse("example.net").with_resource("x").text, "example.net/x")
         self.assertRaises(InvalidJID, jid.with_resource, "\x00")
 
+    def test_known(self) -> None:
+        """What was kept of a JID is that JID, without the work of parsing it"""
+        for text in ("a@b", "b", "a@b/c", "b/c", "b/c@d/e", "\u0628@\u0628.b/\u0628", "a@[::1]/x"):
+            jid, known = JID.parse(text), JID.known(JID.parse(text).text)
+            self.assertEqual((known, known.bare, known.xml), (jid, jid.bare, jid.xml))
+            self.assertEqual(
+                (known.local, known.domain, known.resource), (jid.local, jid.domain, jid.resource)
+            )
+            self.assertEqual(known.is_bare, jid.is_bare)
+
     def test_immutable(self) -> None:
         jid = JID.parse("romeo@example.net")
         for name in ("text", "other"):

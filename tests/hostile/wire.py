@@ -112,6 +112,10 @@ class Connection:
         taken, self.seen = self.seen, ""
         return taken
 
+    def read_now(self) -> None:
+        """Read what is there, without waiting and without taking it."""
+        self._read(0.0001)
+
     def _read(self, patience: float) -> None:
         self.socket.settimeout(patience)
         try:

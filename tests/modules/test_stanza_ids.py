@@ -7,6 +7,8 @@ import re
 from tests.dialogues.case import ServerCase
 from tests.modules.fakes import stanza
 from xmppd.core import ns
+from xmppd.modules import stanza_ids
+from xmppd.modules.stanza_ids import MOST_IDS
 
 BOB = "bob@localhost"
 
@@ -52,6 +54,15 @@ class StanzaIdTests(ServerCase):
             self.assertNotIn("forged", got)
             self.assertEqual(list(self.ids(got)), [BOB])
             self.assertEqual(len(self.ids(got)[BOB]), 1)
+
+    def test_more_than_anybody_gives(self) -> None:
+        """Parser CPU: each may take milliseconds to normalise; too many go without being looked at"""
+        few = "".join(given(f"far{number}.example") for number in range(MOST_IDS))
+        self.assertEqual(self.relay(few).count("forged"), MOST_IDS)
+        self.patch(stanza_ids, "_by", lambda *_: 1 / 0)
+        got = self.relay(few + given("far.example") + f"<origin-id xmlns='{ns.STANZA_ID}' id='mine'/>")
+        self.assertNotIn("forged", got)
+        self.assertIn("id='mine'", got)
 
     def test_ids_without_meaning(self) -> None:
         """I3: without 'by', or by what is no address, nobody could be asked"""

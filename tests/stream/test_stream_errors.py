@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from tests.dialogues.case import ServerCase, attribute
 from xmppd.core import ns
+from xmppd.core.jid import JID
 from xmppd.testing import Client, InProcessServer
 
 HEADER = f"<stream:stream to='localhost' version='1.0' xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAMS}'>"
@@ -209,6 +210,20 @@ class HeaderTests(StreamCase):
             self.assertNotIn("<stream:features>", answer)
         for claimed in ("", "@@", "alice@LOCALHOST.", "localhost"):
             self.assertIn("<stream:features>", self.opened_with(self.header(**{"from": claimed})), claimed)
+
+    def test_addresses_that_are_long(self) -> None:
+        """Parser CPU: what a stranger may send without any effort is not normalised"""
+        parsed: list[str] = []
+        parse = JID.parse
+
+        def watched(text: str) -> JID:
+            parsed.append(text)
+            return parse(text)
+
+        self.patch(JID, "parse", staticmethod(watched))
+        self.assert_error(self.world.connect(), self.header(to="\u0628." * 500), "host-unknown")
+        self.opened_with(self.header(**{"from": "\u0628." * 500}))
+        self.assertNotIn("\u0628", "".join(parsed))
 
     def test_second_header(self) -> None:
         """A stream begins once"""

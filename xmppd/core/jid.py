@@ -33,7 +33,7 @@ class InvalidJID(ValueError):
 class JID:
     """A valid, normalised JID. Immutable; equal and ordered by its text.
 
-    Instances come from :meth:`parse` and :meth:`make`, never from the constructor.
+    Instances come from :meth:`parse`, :meth:`make` and :meth:`known`, never from the constructor.
 
     ``local``, ``domain`` and ``resource`` are the normalised parts, '' where there is none; ``text`` is
     the whole; ``bare`` is the JID without its resource (itself when it has none); ``xml`` is the text
@@ -67,6 +67,17 @@ class JID:
         :raises InvalidJID: if it is none.
         """
         return _parse_cached(text) if len(text) <= _CACHED_LENGTH else _parse(text)
+
+    @staticmethod
+    def known(text: str) -> "JID":
+        """Give the JID whose text this is: one that was kept of a JID. Nothing is checked or normalised.
+
+        Some take milliseconds to parse, and lists of them seconds.
+        """
+        rest, slash, resource = text.partition("/")
+        head, at, tail = rest.partition("@")
+        bare = JID(head, tail, "", None) if at else JID("", head, "", None)
+        return JID(bare.local, bare.domain, resource, bare) if slash else bare
 
     @staticmethod
     def make(local: str, domain: str, resource: str = "") -> "JID":

@@ -23,6 +23,7 @@ from xmppd.core.events import AccountRemoved, RosterChanged
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.kinds import Between, Count
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq, on
+from xmppd.core.stanza import escape_text
 from xmppd.modules.roster_keeper import keeper_of
 from xmppd.storage import preferences as store
 from xmppd.storage import roster as roster_store
@@ -281,7 +282,7 @@ def _text(element: tree.Element) -> str:
 
 def _payload(preferences: ArchivePreferences) -> Payload:
     lists = "".join(
-        f"<{name}>{''.join(f'<jid>{JID.parse(jid).xml}</jid>' for jid in jids)}</{name}>"
+        f"<{name}>{''.join(f'<jid>{escape_text(jid)}</jid>' for jid in jids)}</{name}>"
         for name, jids in (("always", preferences.always), ("never", preferences.never))
     )
     text = f"<prefs xmlns='{ns.MAM}' default='{preferences.fallback}'>{lists}</prefs>"

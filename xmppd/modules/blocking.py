@@ -34,7 +34,7 @@ from xmppd.core.kinds import Between, Count
 from xmppd.core.module import IqRequest, Module, Payload, Xep, iq, on
 from xmppd.core.roster import Roster
 from xmppd.core.slots import Slot
-from xmppd.core.stanza import Stanza
+from xmppd.core.stanza import Stanza, escape_attribute
 from xmppd.core.subscriptions import FROM, TO
 from xmppd.modules.presence_stanzas import DIRECTED, PROBE_ID, hide_presence, show_presence, unavailable
 from xmppd.modules.roster_keeper import keeper_of
@@ -256,7 +256,7 @@ class Blocking(Module):
                 hide_presence(router, account, contact)
         for session in tuple(account.sessions):
             directed = DIRECTED.get(session) or {}
-            for to in [jid for jid in map(JID.parse, directed) if matches(added, jid)]:
+            for to in [jid for jid in map(JID.known, directed) if matches(added, jid)]:
                 router.arrive(unavailable(session.jid, to))
                 directed.pop(to.text, None)
 
@@ -279,7 +279,7 @@ def _contacts(roster: Roster | None, listed: set[str], state: int) -> list[JID]:
         return []
     wanted = {text: item.jid for text, item in roster.items.items() if item.state & state}
     found = [jid for jid in wanted.values() if matches(listed, jid)]
-    resources = [jid for jid in map(JID.parse, listed) if jid.resource and jid.bare.text in wanted]
+    resources = [jid for jid in map(JID.known, listed) if jid.resource and jid.bare.text in wanted]
     return found + [jid for jid in resources if not matches(listed, jid.bare)]
 
 
@@ -291,5 +291,5 @@ def _own(request: IqRequest) -> Account:
 
 
 def _element(name: str, jids: Iterable[str]) -> bytes:
-    items = "".join(f"<item jid='{JID.parse(jid).xml}'/>" for jid in jids)
+    items = "".join(f"<item jid='{escape_attribute(jid)}'/>" for jid in jids)
     return f"<{name} xmlns='{ns.BLOCKING}'>{items}</{name}>".encode()

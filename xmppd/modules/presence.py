@@ -154,7 +154,7 @@ class Presence(Module):
             self._tell_own(roster.account, stanza)
         session.priority = session.presence = None
         for text in DIRECTED.get(session) or ():
-            to = JID.parse(text)
+            to = JID.known(text)
             if not (was_available and roster.may_see_presence(to)):
                 self._router.arrive(stanza.readdressed(to=to), ticket)
         DIRECTED.set(session, None)

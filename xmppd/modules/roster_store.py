@@ -68,7 +68,18 @@ def stored_item(item: Item) -> store.RosterItem:
 
 def element_of(stored: store.RosterItem) -> bytes:
     """The ``<item/>`` that tells of a change."""
-    return removal_element(JID.parse(stored.jid)) if stored.removed else item_element(_item(stored))
+    return removal_element(JID.known(stored.jid)) if stored.removed else item_element(_item(stored))
+
+
+def _address(text: str) -> JID:
+    """A stored address.
+
+    :raises InvalidJID: it is none.
+    """
+    jid = JID.known(text)
+    if not jid.domain or "@" in jid.domain:
+        raise InvalidJID("has no domain")
+    return jid
 
 
 def _item(stored: store.RosterItem) -> Item:
@@ -78,4 +89,4 @@ def _item(stored: store.RosterItem) -> Item:
     if stored.approved:
         state |= APPROVED
     # The names of groups are few, and repeated in roster after roster.
-    return Item(JID.parse(stored.jid), stored.name, tuple(map(_shared, stored.groups)), state)
+    return Item(_address(stored.jid), stored.name, tuple(map(_shared, stored.groups)), state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from xmppd.core import ns
 from xmppd.core.events import MessageArriving, MessageSending
@@ -13,6 +14,14 @@ from xmppd.core.stanza import Child, Stanza
 from xmppd.xml import tree
 
 __all__ = ["StanzaIds"]
+
+#: Ids of a message whose givers are looked at.  A message passes one or two archives; whoever makes up more
+#: makes work, and loses them all.
+MOST_IDS: Final = 16
+
+
+def _is_id(child: Child) -> bool:
+    return child[0] == ns.STANZA_ID and child[1] == "stanza-id"
 
 
 def _by(stanza: Stanza, child: Child) -> JID | None:
@@ -27,9 +36,13 @@ def _by(stanza: Stanza, child: Child) -> JID | None:
 def _strip(stanza: Stanza, ours: Callable[[JID], bool]) -> Stanza:
     """Without the ids that claim to be by one of ours, or by nobody who could be asked."""
 
+    too_many = sum(map(_is_id, stanza.children)) > MOST_IDS
+
     def wanted(child: Child) -> bool:
-        if child[0] != ns.STANZA_ID or child[1] != "stanza-id":
+        if not _is_id(child):
             return True
+        if too_many:
+            return False
         by = _by(stanza, child)
         return by is not None and not ours(by)
 

@@ -190,7 +190,7 @@ class Subscription(Module):
     def _give_requests(self, roster: Roster, session: Session) -> None:
         account = roster.account
         for text, data in roster.requests.items():
-            contact = JID.parse(text)
+            contact = JID.known(text)
             if not is_blocked(self.context.host, account, contact):
                 session.send(_kept(data, contact, account.jid))
 

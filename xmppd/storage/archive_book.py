@@ -158,6 +158,6 @@ def arrived(stored: bytes) -> Stanza:
     (message,) = items
     assert isinstance(message, Stanza)
     to, sender = message.attrs.pop("to", None), message.attrs.pop("from", None)
-    message.to = JID.parse(to) if to else None
-    message.sender = JID.parse(sender) if sender else None
+    message.to = JID.known(to) if to else None
+    message.sender = JID.known(sender) if sender else None
     return message

@@ -47,6 +47,8 @@ _log = Logger()
 MOST_BEFORE_BINDING: Final = 64 << 10
 #: Characters of the name of an unknown element that are told, and logged.
 LONGEST_NAME: Final = 64
+#: Characters of the addresses in a header: what is longer is not looked at, since a stranger may send it.
+LONGEST_CLAIM: Final = 256
 
 
 class State(Enum):
@@ -350,10 +352,11 @@ class ClientStream(Protocol):
     def _open(self, header: Header) -> None:
         check_namespaces(header)
         domain = header.attrs.get("to", "")
-        served = self.services.keeper.served(domain) if domain else None
+        served = self.services.keeper.served(domain) if 0 < len(domain) <= LONGEST_CLAIM else None
         lang = header.attrs.get("xml:lang")
         self.lang = lang if lang and len(lang) <= wire.LONGEST_LANG else None
-        self.claimed = header.attrs.get("from") or None
+        claimed = header.attrs.get("from", "")
+        self.claimed = claimed if 0 < len(claimed) <= LONGEST_CLAIM else None
         self._send_header(served, self.claimed)
         self._check_header(header, domain, served)
         self.served = served
