@@ -12,7 +12,11 @@ from tests.support.server import Server
 class HostileTests(TestCase):
     def test_every_case(self) -> None:
         # One of its own: after this it trusts nobody from here.
-        server = Server().start()
+        server = Server()
+        with server.configuration.open("a") as file:
+            # Sooner full: each contact waits for the disk.
+            file.write("[limits]\nroster_items = 100\n")
+        server.start()
         self.addCleanup(server.stop)
         names = ("mallory", "victim")
         for name in names:
