@@ -13,6 +13,11 @@ class LaneTests(SynchronousTestCase):
         self.lane = Lane(2)
         self.running: dict[str, Deferred[str]] = {}
 
+    def tearDown(self) -> None:
+        """Nothing may wait for ever: whose turn would it be when it is thrown away?"""
+        while self.running:
+            self.answer(next(iter(self.running)))
+
     def ask(self, *names: str) -> list[Deferred[str]]:
         """Questions whose owner is the first letter."""
 
@@ -57,3 +62,17 @@ class LaneTests(SynchronousTestCase):
         self.answer("a2")
         self.assertEqual(self.lane._running, set())
         self.assertEqual(self.lane._waiting, {})
+
+    def test_answers_at_once(self) -> None:
+        """As when the database has been closed: however many wait, and without a call for each in another"""
+
+        async def refuse() -> None:
+            raise ValueError("closed")
+
+        (first,) = self.ask("a1")
+        others = [Deferred.fromCoroutine(self.lane.run(owner, refuse)) for owner in "ab" * 2000]
+        self.answer("a1")
+        self.successResultOf(first)
+        for each in others:
+            self.failureResultOf(each, ValueError)
+        self.assertEqual((self.lane._running, self.lane._waiting), (set(), {}))

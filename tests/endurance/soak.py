@@ -263,7 +263,6 @@ class Soak:
         """Do it all. Raises Failed."""
         await asyncio.to_thread(self._start)
         try:
-            await self._warm_up()
             self.before = descriptors(self.pid)
             await self._arrive()
             await self._live()
@@ -289,18 +288,6 @@ class Soak:
         self.server.start()
         for user in self.users.values():
             self.server.add_account(user.name, "secret")
-
-    async def _warm_up(self) -> None:
-        """Have the server open what it keeps open: everyone asks the archive at the same time."""
-
-        async def look_in(user: User) -> None:
-            device = Client()
-            await device.connect(self.server, user.name, "secret")
-            await device.begin("first")
-            await asyncio.gather(*(page(device, None) for _ in range(4)))
-            await device.close()
-
-        await asyncio.gather(*(look_in(user) for user in self.users.values()))
 
     async def _arrive(self) -> None:
         users = list(self.users.values())

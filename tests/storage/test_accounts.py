@@ -131,7 +131,7 @@ class AccountTests:
             for part in script.split("CREATE TABLE ")[1:]
             if "account BIGINT" in part or "account INTEGER" in part
         ]
-        self.assertEqual(sorted(tables), sorted([*accounts.OWNED, "archive"]))
+        self.assertEqual(sorted(tables), sorted([*accounts.OWNED, "archive", "search_position"]))
 
     def test_name_of_a_removed_account_is_kept_until_it_is_released(self) -> None:
         old = self.create()

@@ -60,7 +60,7 @@ def content(store: BlockingStore) -> dict[str, list[Any]]:
     """All rows of all tables."""
     found = {}
     with store.transaction() as cursor:
-        for table in (*accounts.OWNED, "archive", "account", "meta"):
+        for table in (*accounts.OWNED, "archive", "search_position", "account", "meta"):
             cursor.execute(f"SELECT * FROM {table}")
             rows = [
                 tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in cursor.fetchall()

@@ -21,11 +21,12 @@ class Lane:
     :param most: at a time.
     """
 
-    __slots__ = ("_most", "_running", "_waiting")
+    __slots__ = ("_going_on", "_most", "_running", "_waiting")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._running: set[object] = set()
+        self._going_on = False
         #: What waits, by owner; the owner whose turn is longest ago comes first.
         self._waiting: OrderedDict[object, deque[Deferred[None]]] = OrderedDict()
 
@@ -51,15 +52,24 @@ class Lane:
         return len(self._waiting.get(owner, ()))
 
     def _go_on(self) -> None:
-        for owner in tuple(self._waiting):
-            if len(self._running) >= self._most:
-                return
-            if owner not in self._running:
-                queue = self._waiting[owner]
-                turn = queue.popleft()
-                if queue:
-                    self._waiting.move_to_end(owner)
-                else:
-                    del self._waiting[owner]
-                self._running.add(owner)
-                turn.callback(None)
+        """Let in whose turn it is. Who is answered at once comes here again: one loop, no recursion."""
+        if self._going_on:
+            return
+        self._going_on = True
+        while len(self._running) < self._most and (turn := self._next()):
+            turn.callback(None)
+        self._going_on = False
+
+    def _next(self) -> Deferred[None] | None:
+        """Whose turn it is, counted as running."""
+        owner = next((each for each in self._waiting if each not in self._running), None)
+        if owner is None:
+            return None
+        self._running.add(owner)
+        queue = self._waiting[owner]
+        turn = queue.popleft()
+        if queue:
+            self._waiting.move_to_end(owner)
+        else:
+            del self._waiting[owner]
+        return turn

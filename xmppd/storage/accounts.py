@@ -19,9 +19,9 @@ OWNED = (
     "archive_preference",
     "private",
     "token",
-    "search_position",
 )
-"""The tables, beside the archive, whose rows belong to an account; a test holds this against the schema."""
+"""The tables whose rows belong to an account, beside the archive and what goes with that (`archive.erase`);
+a test holds this against the schema."""
 
 
 class AccountState(Enum):

@@ -486,7 +486,9 @@ def erase(cursor: Cursor, account: int) -> int:
     """
     cursor.execute("SELECT max(seq) FROM archive WHERE account = ?", (account,))
     last = cursor.fetchone()[0]
-    return 0 if last is None else _delete_up_to(cursor, account, last)
+    deleted = 0 if last is None else _delete_up_to(cursor, account, last)
+    search_index.forget(cursor, account)
+    return deleted
 
 
 def erase_some(cursor: Cursor, account: int, limit: int = 100) -> int:
@@ -496,7 +498,10 @@ def erase_some(cursor: Cursor, account: int, limit: int = 100) -> int:
     """
     cursor.execute("SELECT seq FROM archive WHERE account = ? ORDER BY seq LIMIT ?", (account, limit))
     found = cursor.fetchall()
-    return _delete_up_to(cursor, account, found[-1][0]) if found else 0
+    if found:
+        return _delete_up_to(cursor, account, found[-1][0])
+    search_index.forget(cursor, account)
+    return 0
 
 
 def _delete_up_to(cursor: Cursor, account: int, last: int) -> int:

@@ -427,6 +427,11 @@ def remove(cursor: Cursor, account: int, first: int, last: int) -> None:
         meta.put(cursor, REMOVED, "yes")
 
 
+def forget(cursor: Cursor, account: int) -> None:
+    """Nothing is left of an archive: there is no place in it any more."""
+    cursor.execute("DELETE FROM search_position WHERE account = ?", (account,))
+
+
 def tidy(cursor: Cursor) -> None:
     """One small step of keeping the index in shape, after a step of some hundred rows that were taken out or
     put in. Without it SQLite at last makes up for all of them at once, in the middle of a write (measured:
