@@ -237,6 +237,9 @@ class ProblemTests(ConfigTestCase):
             '[domains.a]\n[listen]\ninterfaces = ["::", "0.0.0.0"]': 'listen.interfaces[1]: "0.0.0.0" is',
             '[domains.a]\n[listen]\ninterfaces = ["127.0.0.1", "0.0.0.0"]': "listen.interfaces[0]: ",
             '[domains.a]\n[listen]\ninterfaces = ["::1", "::1"]': 'listen.interfaces[1]: "::1" stands there',
+            '[domains.a]\n[listen]\nlocation = "a b"': 'listen.location: "a b" is no host; write',
+            '[domains.a]\n[listen]\nlocation = "a:70000"': 'listen.location: "a:70000" is no host; write',
+            '[domains.a]\n[listen]\nlocation = "[1:2]:5"': 'listen.location: "[1:2]:5" is no host; write',
             '[domains.a]\n[server]\ndatabase = "x.sqlite"': "server.database: begins with neither",
         }
         for text, expected in cases.items():
@@ -321,6 +324,13 @@ class EndpointTests(ConfigTestCase):
         listening = [(port, backlog, interface) for port, _, backlog, interface in reactor.tcpServers]
         expected = [(port, 9, host) for port in (5222, 5223) for host in ("::1", "127.0.0.1")]
         self.assertEqual(listening, expected)
+
+    def test_location(self) -> None:
+        """Where sessions are resumed is a host, with a port or without (RFC 6120, section 4.9.3.19)."""
+        for location in ("chat.example.org", "chat.example.org:5222", "192.0.2.1:1", "[2001:db8::1]:5222"):
+            config = self.load(f'[domains.a]\n[listen]\nlocation = "{location}"')
+            self.assertEqual(config.listen.location, location)
+        self.assertIsNone(self.load('[domains.a]\n[listen]\nlocation = "none"').listen.location)
 
     def test_listen_errors(self) -> None:
         """Why a place cannot be listened at is one line with key, place and remedy."""

@@ -79,7 +79,9 @@ class Server:
             now=now,
             per_account=limits.sessions_per_account,
         )
-        self.services = make_services(limits, reactor, now, self.keeper, tls.starttls)
+        self.services = make_services(
+            limits, reactor, now, self.keeper, tls.starttls, location=config.listen.location
+        )
         self.router.may_log = self.services.lines.allows
         self.watch = Watch(self.services)
         self.hibernation = Hibernation(self.database, self.registry, self.services, self.hosts)

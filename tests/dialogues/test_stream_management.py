@@ -145,6 +145,25 @@ class EnableTests(SmCase):
         """The answers are in the namespace of the request"""
         self.phone.ask("<enable xmlns='urn:xmpp:sm:2' resume='true'/>")
         self.assertEqual(self.phone.ask("<r xmlns='urn:xmpp:sm:2'/>"), "<a xmlns='urn:xmpp:sm:2' h='0'/>")
+        client = self.authenticated()
+        answer = client.ask("<resume xmlns='urn:xmpp:sm:2' previd='unknown' h='0'/>")
+        self.assertTrue(answer.startswith("<failed xmlns='urn:xmpp:sm:2'>"), answer)
+
+    def test_other_version_after_resumption(self) -> None:
+        """From then on the session speaks the version that it was resumed with"""
+        answer = self.phone.ask("<enable xmlns='urn:xmpp:sm:2' resume='true'/>")
+        _, (first, *_) = self.reconnect("bob", attribute(answer, "id"), 0)
+        self.assertTrue(first.startswith(f"<resumed xmlns='{ns.SM}' "), first)
+
+    def test_location(self) -> None:
+        """SM S4: where to come back to, if the operator says so, and only where there is coming back"""
+        self.assertNotIn(" location=", self.phone.ask(f"<enable xmlns='{ns.SM}' resume='true'/>"))
+        self.start("listen.location=[2001:db8::1]:5222")
+        self.world.add_user("bob@localhost")
+        answer = self.login("bob/phone").ask(f"<enable xmlns='{ns.SM}' resume='true'/>")
+        self.assertEqual(attribute(answer, "location"), "[2001:db8::1]:5222")
+        answer = self.login("bob/pad").ask(f"<enable xmlns='{ns.SM}'/>")
+        self.assertEqual(answer, f"<enabled xmlns='{ns.SM}'/>")
 
     def test_not_enabled(self) -> None:
         self.assertIn("<policy-violation ", self.phone.ask(R))

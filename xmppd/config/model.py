@@ -96,6 +96,14 @@ def _check_places(name: str, places: tuple[int | str, ...]) -> Iterator[Problem]
             yield Problem(key, f"{place} stands there twice; remove one")
 
 
+def _is_location(text: str) -> bool:
+    """Whether it is a host, with a port or without, as in RFC 6120, section 4.9.3.19."""
+    found = re.fullmatch(r"(?:\[([^\]]*)\]|[\w.-]+)(?::([0-9]{1,5}))?", text)
+    if found is None or int(found[2] or 0) > 65535:
+        return False
+    return found[1] is None or (":" in found[1] and _is_address(found[1]))
+
+
 @dataclass(frozen=True)
 class Listen:
     """Where clients connect. A port is opened on every interface; a text is an endpoint of Twisted."""
@@ -108,6 +116,8 @@ class Listen:
     """Ports for clients that begin with TLS (XEP-0368)."""
     backlog: Annotated[int, Between(1, 65535)] = 512
     """Connections that may wait to be accepted."""
+    location: str | None = None
+    """Where clients resume their sessions, as "chat.example.org:5222"; "none" leaves it to DNS (XEP-0198)."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -118,6 +128,9 @@ class Listen:
         for place in self.c2s_direct_tls:
             if place in self.c2s and place != 0:
                 problems.append(Problem("c2s_direct_tls", f"{place} is in c2s as well; give each its own"))
+        if self.location is not None and not _is_location(self.location):
+            remedy = 'write "chat.example.org:5222" or "[2001:db8::1]:5222"'
+            problems.append(Problem("location", f"{quote(self.location)} is no host; {remedy}"))
         if problems:
             raise OptionsError(problems)
 

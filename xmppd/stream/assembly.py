@@ -80,23 +80,31 @@ def _admission(limits: Limits) -> Admission:
     )
 
 
-def _stream_management(limits: Limits) -> SmLimits:
+def _stream_management(limits: Limits, location: str | None) -> SmLimits:
     return SmLimits(
         limits.sm_queue,
         limits.sm_queue_bytes,
         limits.sm_resume_timeout or 0,
         limits.sm_detached_per_account,
+        location or "",
     )
 
 
 def make_services(
-    limits: Limits, clock: Clock, now: Callable[[], float], keeper: SessionKeeper, tls: Any
+    limits: Limits,
+    clock: Clock,
+    now: Callable[[], float],
+    keeper: SessionKeeper,
+    tls: Any,
+    *,
+    location: str | None = None,
 ) -> Services:
     """What all client streams of a process share.
 
     :param clock: the reactor.
     :param now: seconds since 1970.
     :param tls: what ``transport.startTLS`` takes.
+    :param location: host and port where clients resume their sessions, if not where DNS says (XEP-0198).
     """
     return Services(
         clock=clock,
@@ -112,7 +120,7 @@ def make_services(
         pace=Pace(limits.rate, limits.rate_burst),
         lines=LineBudget(clock, _left_out),
         timeouts=_timeouts(limits),
-        sm=_stream_management(limits),
+        sm=_stream_management(limits, location),
         write_buffer=limits.write_buffer_bytes,
         csi_queue=limits.csi_queue,
         failures_per_stream=limits.auth_failures_per_stream,

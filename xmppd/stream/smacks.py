@@ -47,6 +47,7 @@ class SmLimits:
     :ivar queue_bytes: bytes of them.
     :ivar resume: seconds for which a session without connection can be resumed; 0 for never.
     :ivar detached: sessions of one account that wait for resumption, None for any number.
+    :ivar location: where clients are to come back to, host and port; '' where DNS says it.
     :ivar first: where the counters of both sides begin: 0, but for tests of their wrapping.
     """
 
@@ -54,6 +55,7 @@ class SmLimits:
     queue_bytes: int = 2 << 20
     resume: float = 600
     detached: int | None = 16
+    location: str = ""
     first: int = 0
 
 
@@ -145,6 +147,8 @@ class Smacks:
         offer = ""
         if self.resumable:
             offer = f" resume='true' id='{escape_attribute(self.token)}' max='{int(self.resume_for)}'"
+            if self._limits.location:
+                offer += f" location='{escape_attribute(self._limits.location)}'"
         return f"<enabled xmlns='{self.xmlns}'{offer}/>".encode()
 
     # -- what we have handled
