@@ -177,7 +177,7 @@ def _stream_management(session: ClientSession, now: float) -> StreamManagementRo
     return StreamManagementRow(
         inbound=session.ledger.handled,
         outbound=session.outbox.sent,
-        queue=len(queue or ()),
+        queue=session.outbox.unacknowledged,
         resumable=session.smacks.resumable,
         hibernated=session.stream is None,
         oldest=None if first is None else _named(first),
@@ -189,5 +189,5 @@ def _named(entry: Sent) -> str:
     """Kind, type and id of a stanza; never what is in it."""
     stanza = entry.stanza
     if stanza is None:
-        return "message in the archive"
+        return "message in the archive" if entry.row is not None else "stanza that is not kept"
     return " ".join(filter(None, (stanza.kind, stanza.type, stanza.id)))

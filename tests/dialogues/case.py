@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import formatEvent, globalLogPublisher
@@ -15,7 +17,7 @@ from xmppd.core.account import Account
 from xmppd.core.jid import JID
 from xmppd.testing import Client, InProcessServer
 
-__all__ = ["ServerCase", "attribute", "split"]
+__all__ = ["ServerCase", "SlowDatabase", "attribute", "split"]
 
 
 def attribute(xml: str, name: str) -> str:
@@ -45,11 +47,23 @@ class ServerCase(SynchronousTestCase):
         self.world = InProcessServer(*settings, database=database, elapsed=elapsed)
         self.addCleanup(self.world.stop)
 
-    def restart(self) -> None:
-        """Stop the server and start it again on the same database, a minute later."""
+    def restart(self, after: float = 60.0) -> None:
+        """Stop the server and start it again on the same database.
+
+        :param after: seconds between the two.
+        """
         old = self.world
         old.stop()
-        self.start(*self.settings, database=old.url, elapsed=old.reactor.seconds() + 60)
+        self.start(*self.settings, database=old.url, elapsed=old.reactor.seconds() + after)
+
+    def kill(self, after: float = 60.0) -> None:
+        """Start another server with what the disk has, as after ``kill -9``; the old one is left as it is."""
+        old = self.world
+        path = Path(old.url.removeprefix("sqlite:"))
+        copy = path.with_name(f"killed-{path.name}")
+        for file in (path, path.with_name(f"{path.name}-wal")):
+            shutil.copy(file, file.with_name(f"killed-{file.name}"))
+        self.start(*self.settings, database=f"sqlite:{copy}", elapsed=old.reactor.seconds() + after)
 
     def login(self, name: str, *, presence: bool | str = True) -> Client:
         """A client; ``alice/phone`` is logged in as ``alice@localhost/phone``.
@@ -119,3 +133,25 @@ class ServerCase(SynchronousTestCase):
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
         return lambda: [formatEvent(event) for event in events]
+
+
+class SlowDatabase:
+    """A database that stores nothing inside its block, until it is released."""
+
+    def __init__(self, case: ServerCase) -> None:
+        self._world = case.world
+        self._writer: Any = case.world.database._writer
+
+    def __enter__(self) -> Callable[[], None]:
+        self._writer._start = lambda: None
+        return self.release
+
+    def release(self) -> None:
+        """Store what has come."""
+        del self._writer._start
+        self._writer._start()
+        self._world.advance()
+
+    def __exit__(self, *_: object) -> None:
+        if "_start" in vars(self._writer):
+            self.release()

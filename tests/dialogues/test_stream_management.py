@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
 from typing import Any
 
-from tests.dialogues.case import ServerCase, attribute, split
+from tests.dialogues.case import ServerCase, SlowDatabase, attribute, split
 from xmppd.core import ns
 from xmppd.stream.ledger import MODULUS
 from xmppd.testing import Client
 
 R = f"<r xmlns='{ns.SM}'/>"
 PING = "<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>"
+NO_STORE = "<no-store xmlns='urn:xmpp:hints'/>"
 
 
 def failed(condition: str, h: int | None = None) -> str:
@@ -50,28 +50,6 @@ class SmCase(ServerCase):
 def resume(token: str, h: int) -> str:
     """A request."""
     return f"<resume xmlns='{ns.SM}' previd='{token}' h='{h}'/>"
-
-
-class SlowDatabase:
-    """A database that stores nothing inside its block, until it is released."""
-
-    def __init__(self, case: SmCase) -> None:
-        self._world = case.world
-        self._writer: Any = case.world.database._writer
-
-    def __enter__(self) -> Callable[[], None]:
-        self._writer._start = lambda: None
-        return self.release
-
-    def release(self) -> None:
-        """Store what has come."""
-        del self._writer._start
-        self._writer._start()
-        self._world.advance()
-
-    def __exit__(self, *_: object) -> None:
-        if "_start" in vars(self._writer):
-            self.release()
 
 
 class EnableTests(SmCase):
@@ -180,6 +158,24 @@ class AcknowledgementTests(SmCase):
         self.world.settle()
         self.assertEqual(split(self.phone.take())[-1], a(2))
 
+    def test_what_was_sent_before_does_not_count(self) -> None:
+        """SM S7: our answer to what came before <enable/> stands before <enabled/>"""
+        self.phone.take()
+        with SlowDatabase(self) as release:
+            self.phone.send(
+                "<iq type='set' id='r'><query xmlns='jabber:iq:roster'><item jid='x@y'/></query></iq>"
+                f"<enable xmlns='{ns.SM}'/>{PING}"
+            )
+            self.assertEqual(self.phone.take(), "")
+            self.write("one")
+            release()
+        names = [xml.split(" ")[0] for xml in split(self.phone.take())]
+        self.assertEqual(names[-2:], ["<enabled", "<iq"])
+        self.assertIn("<message", names[:-2])
+        self.acknowledge(self.phone, 1)
+        self.assertFalse(self.phone.closed)
+        self.assertIn("<handled-count-too-high ", self.phone.ask(a(2)))
+
     def test_every_kind_counts(self) -> None:
         """SM S6, counting rule: stanzas count whatever becomes of them, nothing else does"""
         self.enable(self.phone)
@@ -198,6 +194,39 @@ class AcknowledgementTests(SmCase):
         for nonza in (" ", R, a(0), f"<active xmlns='{ns.CSI}'/>"):
             self.phone.ask(nonza)
         self.assertEqual(self.phone.ask(R), a(len(stanzas)))
+
+    def test_errors_do_not_freeze_the_count(self) -> None:
+        """A stanza counts once its error is queued: of a handler that is broken, and of a row that is"""
+        self.enable(self.phone)
+        host: Any = self.world.server.hosts["localhost"]
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("broken in a test")
+
+        async def broken_later(*_: object) -> None:
+            raise RuntimeError("broken in a test")
+
+        for h, handler in enumerate((broken, broken_later), 1):
+            self.patch(host, "iq_handler", lambda *_, handler=handler: handler)
+            error, answer = split(self.phone.ask(PING + R))
+            self.assertIn("<internal-server-error ", error)
+            self.assertEqual(answer, a(h))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+        self.world.wait_for(
+            self.world.database.write("break", lambda cursor: cursor.execute("DROP TABLE archive"))
+        )
+        self.tell(self.phone, "<message to='alice@localhost'><body>Hi</body></message>")
+        self.assertEqual(split(self.phone.ask(R))[-1], a(3))
+
+    def test_broken_xml(self) -> None:
+        """Counting rule: what never was complete is not counted; the error ends the session"""
+        token = self.enable(self.phone)
+        self.phone.ask(PING)
+        answer = self.phone.ask(f"{PING}<message to='alice@localhost'><body>Hi</message>")
+        self.assertIn("<not-well-formed ", answer)
+        _, got = self.reconnect("bob", token, 0)
+        self.assertEqual(got, [failed("item-not-found", 2)])
+        self.assertEqual(self.bodies(self.alice), [])
 
     def test_unknown_elements(self) -> None:
         """Counting rule: what is no stanza ends the stream"""
@@ -350,7 +379,7 @@ class ResumptionTests(SmCase):
         self.phone.ask(PING)
         self.write("one", "two")
         self.phone.cut()
-        self.write("three", content="<no-store xmlns='urn:xmpp:hints'/>")
+        self.write("three", content=NO_STORE)
         self.write("four")
         phone, got = self.reconnect("bob", token, 2)
         self.assertEqual(got[0], f"<resumed xmlns='{ns.SM}' previd='{token}' h='1'/>")
@@ -569,6 +598,18 @@ class FailedResumptionTests(SmCase):
         _, got = self.reconnect("bob", token, 0)
         self.assertEqual(got, [failed("item-not-found", 0)])
 
+    def test_nor_what_no_archive_keeps(self) -> None:
+        """Edge: it goes back or to another resource once, and neither comes with a resumption"""
+        token = self.enable(self.phone)
+        self.phone.cut()
+        self.write("back", to="bob@localhost/phone", content=NO_STORE)
+        phone = self.login("bob/phone")
+        self.assertEqual(["<service-unavailable " in xml for xml in self.take(self.alice)], [True])
+        self.write("other", to="bob@localhost/phone", content=NO_STORE)
+        self.assertEqual(self.bodies(phone), ["other"])
+        _, got = self.reconnect("bob", token, 0)
+        self.assertEqual(got, [failed("item-not-found", 0)])
+
     def test_clean_end(self) -> None:
         """SM S15: </stream:stream> ends the session; the last <a/> counts"""
         token = self.enable(self.phone)
@@ -582,11 +623,34 @@ class FailedResumptionTests(SmCase):
         _, got = self.reconnect("bob", token, 0)
         self.assertEqual(got[0], failed("item-not-found", 0))
 
-    def test_stream_error(self) -> None:
-        """SM S15: a stream error ends the session"""
+    def test_clean_end_behind_a_handler_that_waits(self) -> None:
+        """SM S15: what was sent before it is done, the last <a/> counts, and the session ends"""
         self.enable(self.phone)
+        self.write("one", "two")
+        with SlowDatabase(self) as release:
+            self.phone.send(
+                "<iq type='set' id='r'><query xmlns='jabber:iq:roster'><item jid='x@y'/></query></iq>"
+                f"<message to='alice@localhost' type='chat'><body>bye</body></message>{a(1)}</stream:stream>"
+            )
+            release()
+        self.assertTrue(self.phone.closed)
+        self.assertEqual(self.account("bob").sessions, [])
+        self.assertEqual(self.bodies(self.alice), ["bye"])
+        later = self.login("bob/later", presence=False)
+        self.tell(later, "<presence/>")
+        self.assertEqual(self.bodies(later), ["two"])
+
+    def test_stream_error(self) -> None:
+        """SM S15, S9: a stream error ends the session; what it never acknowledged is dealt with"""
+        self.enable(self.phone)
+        self.tell(self.alice, "<iq to='bob@localhost/phone' type='get' id='i'><x xmlns='test:x'/></iq>")
+        self.write("one")
         self.phone.ask("<foo/>")
         self.assertEqual(self.account("bob").sessions, [])
+        self.assertIn("<service-unavailable ", "".join(self.take(self.alice)))
+        later = self.login("bob/later", presence=False)
+        self.tell(later, "<presence/>")
+        self.assertEqual(self.bodies(later), ["one"])
 
     def test_without_resumption(self) -> None:
         """SM S15: a lost connection ends a session that did not ask for resumption"""
@@ -596,63 +660,6 @@ class FailedResumptionTests(SmCase):
         self.assertEqual(self.account("bob").sessions, [])
 
 
-class BoundTests(SmCase):
-    """SM S18: queues are bounded, and a session is never killed for it."""
-
-    settings = ("limits.sm_queue=10",)
-
-    def noise(self, number: int) -> None:
-        for _ in range(number):
-            self.tell(self.alice, "<presence to='bob@localhost/phone'/>")
-
-    def test_overflow(self) -> None:
-        """Acknowledgements go on, but the session cannot be resumed any more"""
-        lines = self.watch_log()
-        token = self.enable(self.phone)
-        self.noise(30)
-        self.assertFalse(self.phone.closed)
-        self.acknowledge(self.phone, 25)
-        self.assertEqual(self.phone.ask(R), a(0))
-        self.assertTrue(any("sm_queue" in line for line in lines()))
-        self.phone.cut()
-        _, got = self.reconnect("bob", token, 25)
-        self.assertEqual(got, [failed("item-not-found", 0)])
-
-    def test_archived_messages_take_no_room(self) -> None:
-        """They are read again at resumption, in order with the rest"""
-        token = self.enable(self.phone)
-        self.write(*map(str, range(8)))
-        self.noise(5)
-        self.phone.cut()
-        self.write(*map(str, range(8, 16)))
-        _, got = self.reconnect("bob", token, 0)
-        found = [re.search("<body>(.*?)</body>", xml) for xml in got[1:-1]]
-        expected = [*map(str, range(8)), *[None] * 5, *map(str, range(8, 16))]
-        self.assertEqual([match and match[1] for match in found], expected)
-        self.assertTrue(all("<delay " in xml for xml in got[1:-1]))
-
-    def test_while_nobody_is_there(self) -> None:
-        """A session that waits and cannot be resumed any more is over"""
-        self.enable(self.phone)
-        self.phone.cut()
-        self.write("one")
-        self.noise(30)
-        self.assertEqual(self.account("bob").sessions, [])
-        later = self.login("bob/later", presence=False)
-        self.tell(later, "<presence/>")
-        self.assertEqual(self.bodies(later), ["one"])
-
-    def test_client_that_never_acknowledges(self) -> None:
-        """What is kept for it is bounded all the same"""
-        self.enable(self.phone, resume=False)
-        self.noise(500)
-        outbox = self.account("bob").sessions[0].outbox
-        self.assertEqual(outbox.unacknowledged, 500)
-        self.assertLessEqual(len(outbox.queue), 10)
-        self.acknowledge(self.phone, 500)
-        self.assertEqual(outbox.unacknowledged, 0)
-
-
 class DeadSessionTests(SmCase):
     """SM S9: what a session that expired never acknowledged."""
 
@@ -660,7 +667,7 @@ class DeadSessionTests(SmCase):
         super().setUp()
         self.tell(self.alice, "<presence to='bob@localhost/phone'/>")
         self.tell(self.phone, "<presence to='alice@localhost/home'/>")
-        self.enable(self.phone)
+        self.token = self.enable(self.phone)
         self.phone.cut()
 
     def die(self) -> None:
@@ -753,6 +760,41 @@ class DeadSessionTests(SmCase):
         self.die()
         self.assertEqual(self.take(pad), [])
         self.assertEqual(self.take(self.alice), [])
+
+    def test_what_the_server_made_for_it_is_dropped(self) -> None:
+        """Carbons, roster pushes and events of PEP mean nothing without that session"""
+        resumed, _ = self.reconnect("bob", self.token, 0)
+        resumed.ask("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+        resumed.ask("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+        pad = self.login("bob/pad")
+        resumed.cut()
+        self.tell(pad, f"<message to='alice@localhost' type='chat'><body>sent</body>{NO_STORE}</message>")
+        pad.ask("<iq type='set' id='r'><query xmlns='jabber:iq:roster'><item jid='x@y'/></query></iq>")
+        event = f"<event xmlns='http://jabber.org/protocol/pubsub#event'/>{NO_STORE}"
+        self.tell(self.alice, f"<message to='bob@localhost/phone' id='pep'>{event}</message>")
+        session = next(each for each in self.account("bob").sessions if each.jid.resource == "phone")
+        queued = b"".join(entry.stanza.wire for entry in session.outbox.queue)
+        for name in (b"urn:xmpp:carbons:2", b"jabber:iq:roster", b"pubsub#event"):
+            self.assertIn(name, queued)
+        pad.take()
+        self.die()
+        self.assertEqual(self.take(pad), [])
+        self.assertEqual(self.take(self.alice), [])
+
+    def test_what_the_user_sent_to_it(self) -> None:
+        """From another resource of the same account it is like anybody's"""
+        pad = self.login("bob/pad", presence="-1")
+        self.tell(
+            pad,
+            "<iq to='bob@localhost/phone' type='set' id='i'><x xmlns='test:x'/></iq>",
+            f"<message to='bob@localhost/phone' type='chat' id='m'><body>x</body>{NO_STORE}</message>",
+        )
+        pad.take()
+        self.die()
+        answers = self.take(pad)
+        self.assertEqual([attribute(xml, "id") for xml in answers], ["i", "m"])
+        for xml in answers:
+            self.assertIn("<service-unavailable ", xml)
 
     def test_archive_results_are_dropped(self) -> None:
         """Edge: n results and the iq count, and nothing becomes of them"""

@@ -204,6 +204,22 @@ class ConfirmationTests(OutboxCase):
         self.outbox.heard()
         self.assertEqual(self.confirmed, [])
 
+    def test_bytes_of_another_connection(self) -> None:
+        """What was sent before counting began, and never confirmed, gets a number and is sent again"""
+        self.outbox.send(message(), 7)
+        self.turn()
+        self.outbox.block()
+        self.outbox.send(message(), 8)
+        self.outbox.count()
+        self.outbox.send(message(), 9)
+        self.outbox.detach()
+        self.outbox.attach(self.wire)
+        self.outbox.heard()
+        self.assertEqual(self.confirmed, [])
+        self.assertEqual((self.outbox.sent, self.outbox.missing_rows()), (3, [7, 8]))
+        self.outbox.acknowledged(3)
+        self.assertEqual(self.confirmed, [9, 7, 8])
+
 
 class CountingTests(OutboxCase):
     """With stream management."""
@@ -306,14 +322,28 @@ class CountingTests(OutboxCase):
         self.assertFalse(self.outbox.fits(2, 1000))
         self.assertFalse(self.outbox.fits(3, 10))
 
-    def test_trimmed_entries_still_count(self) -> None:
-        """SM S18: acknowledgements go on"""
+    def test_room_for_one_is_made_among_the_last(self) -> None:
+        """SM S18: of a long queue only what is new is looked at"""
         self.outbox.count()
-        self.send(1, 2, 3, 4)
-        self.outbox.trim(2, 1000)
-        self.assertEqual((self.outbox.unacknowledged, self.outbox.dropped), (4, 2))
+        self.outbox.send(message(0))
+        for number in range(1, 200):
+            self.send(number, rows=True)
+            self.assertTrue(self.outbox.fits(2, 1000))
+            self.assertEqual(self.outbox.missing_rows(), list(range(1, number + 1 - number % 2)))
+        self.outbox.acknowledged(100)
+        self.send(200, 201, rows=True)
+        self.assertTrue(self.outbox.fits(0, 0))
+        self.assertEqual(self.outbox.missing_rows(), list(range(100, 202)))
+
+    def test_trimmed_entries_still_count(self) -> None:
+        """SM S18: acknowledgements go on, and confirm what they confirmed"""
+        self.outbox.count()
+        self.send(1, 2, 3, 4, rows=True)
+        self.outbox.trim(2, 1000, 3)
+        self.assertEqual((self.outbox.kept, self.outbox.unacknowledged, self.outbox.dropped), (2, 4, 1))
         self.outbox.acknowledged(3)
         self.assertEqual((self.outbox.unacknowledged, self.outbox.dropped), (1, 0))
+        self.assertEqual(self.confirmed, [2, 3])
         self.assertRaises(TooHigh, self.outbox.acknowledged, 5)
 
     def test_what_is_left_is_taken_once(self) -> None:
@@ -347,7 +377,7 @@ class CountingTests(OutboxCase):
             elif step == "fit":
                 self.outbox.fits(2, 1000)
             elif step == "trim":
-                self.outbox.trim(3, 1000)
+                self.outbox.trim(3, 1000, 5)
             elif acked + step <= sent:
                 acked += step
                 self.outbox.acknowledged((start + acked) % MODULUS)

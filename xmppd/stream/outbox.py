@@ -36,7 +36,7 @@ class Framer(Protocol):
 class Sent(NamedTuple):
     """A stanza that the client has not acknowledged yet.
 
-    :ivar stanza: None where only its position in the archive is kept.
+    :ivar stanza: None where only its position in the archive is kept, or nothing but its number.
     :ivar row: sequence of the archived message that it delivers, or None.
     :ivar at: when it was sent, in seconds since 1970.
     """
@@ -66,6 +66,7 @@ class Outbox:
     """
 
     __slots__ = (
+        "_bare",
         "_confirm",
         "_framer",
         "_now",
@@ -113,6 +114,8 @@ class Outbox:
         self.dropped = 0
         #: Of the queue, the stanzas in memory and their bytes; the others are read again from the archive.
         self.kept = self.kept_bytes = 0
+        #: Entries at the beginning of the queue of which none that is in the archive is in memory.
+        self._bare = 0
         self.sent = 0
 
     # -- sending
@@ -213,13 +216,23 @@ class Outbox:
         """The connection is gone; with stream management stanzas are queued from now on."""
         self._framer, self.blocked, self.held = None, False, False
         self._pending, self._pending_bytes = [], 0
+        if self.queue is not None:
+            self._count_what_was_sent_before()
         self._tell_room()
+
+    def _count_what_was_sent_before(self) -> None:
+        """What no byte of this connection has confirmed gets a number, and is sent again on the next one."""
+        assert self.queue is not None
+        for row in (*self._written_rows, *self._unwritten_rows):
+            self.sent = (self.sent + 1) % MODULUS
+            self.queue.append(Sent(None, row, row / 1_000_000))
+        self._written_rows, self._unwritten_rows = [], []
 
     # -- acknowledgements
 
     def count(self, start: int = 0) -> None:
         """Number and keep what is sent from now on (after ``<enabled/>`` has been written)."""
-        self.queue, self.sent, self.kept, self.kept_bytes = deque(), start, 0, 0
+        self.restore((), start)
 
     def acknowledged(self, h: int) -> None:
         """The client has handled `h` stanzas (XEP-0198, section 4).
@@ -256,6 +269,8 @@ class Outbox:
     def _pop(self) -> Sent:
         assert self.queue is not None
         first = self.queue.popleft()
+        if self._bare:
+            self._bare -= 1
         if first.stanza is not None:
             self.kept -= 1
             self.kept_bytes -= len(first.stanza.wire)
@@ -289,7 +304,7 @@ class Outbox:
 
     def restore(self, queue: Iterable[Sent], sent: int) -> None:
         """Go on with what was queued before a restart; stanzas in it are counted as in memory."""
-        self.queue, self.sent = deque(queue), sent
+        self.queue, self.sent, self._bare = deque(queue), sent, 0
         in_memory = [entry.stanza for entry in self.queue if entry.stanza is not None]
         self.kept, self.kept_bytes = len(in_memory), sum(len(stanza.wire) for stanza in in_memory)
 
@@ -301,8 +316,21 @@ class Outbox:
         if self.kept <= stanzas and self.kept_bytes <= size:
             return True
         assert self.queue is not None
-        self.restore((e if e.row is None else e._replace(stanza=None) for e in self.queue), self.sent)
+        # Not from the beginning each time: in a long queue there is little behind what was looked at before.
+        for place in range(self._bare, len(self.queue)):
+            if self.queue[place].row is not None:
+                self._let_go(place)
+        self._bare = len(self.queue)
         return self.kept <= stanzas and self.kept_bytes <= size
+
+    def _let_go(self, place: int) -> None:
+        """Keep the number and the position of an entry, and not its bytes."""
+        assert self.queue is not None
+        entry = self.queue[place]
+        if entry.stanza is not None:
+            self.kept -= 1
+            self.kept_bytes -= len(entry.stanza.wire)
+            self.queue[place] = entry._replace(stanza=None)
 
     def forget(self, rows: Collection[int], ids: Collection[bytes], erased: Stanza) -> None:
         """Messages were erased: what was sent of them keeps its number, and no content.
@@ -325,12 +353,19 @@ class Outbox:
         if self.queue:
             self.restore(map(without, self.queue), self.sent)
 
-    def trim(self, stanzas: int, size: int) -> None:
-        """Forget the oldest entries of a session that cannot be resumed, until the rest fits.
+    def trim(self, stanzas: int, size: int, positions: int) -> None:
+        """Forget the oldest stanzas of a session that cannot be resumed, until the rest fits.
 
-        They still count.
+        They still count, and what of them is in the archive is confirmed by their acknowledgement.
+
+        :param positions: entries that are kept at all; of those before them only the number is.
         """
-        while self.queue and (len(self.queue) > stanzas or self.kept_bytes > size):
+        assert self.queue is not None
+        for place in range(len(self.queue)):
+            if self.kept <= stanzas and self.kept_bytes <= size:
+                break
+            self._let_go(place)
+        while len(self.queue) > positions:
             self._pop()
             self.dropped += 1
 

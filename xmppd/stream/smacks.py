@@ -219,14 +219,13 @@ class Smacks:
         if self._asked_at is None and len(queue) >= ASK_AFTER:
             self.ask()
         limits = self._limits
-        if (
-            outbox.fits(limits.queue, limits.queue_bytes)
-            and outbox.unacknowledged <= POSITIONS * limits.queue
-        ):
+        positions = POSITIONS * limits.queue
+        if outbox.fits(limits.queue, limits.queue_bytes) and outbox.unacknowledged <= positions:
             return
         if self.resumable:
             self._overflow()
-        outbox.trim(limits.queue // 2, limits.queue_bytes // 2)
+        if self._session.stream is not None:
+            outbox.trim(limits.queue // 2, limits.queue_bytes // 2, positions)
 
     def remind(self, before: float) -> None:
         """Ask if something is not acknowledged that was sent before.
@@ -255,8 +254,9 @@ class Smacks:
             session=self._session.jid.text,
             limit=limit,
         )
-        if self._session.stream is None:
-            self.expire()
+        if self._expiry is not None:
+            # Not at once: of many that are full, each would tell the others of its end, one inside the other.
+            self._expiry.reset(0)
 
     # -- hibernation
 

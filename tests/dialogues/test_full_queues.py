@@ -1,0 +1,243 @@
+"""SM S18: queues are bounded, and no session is killed, no user locked out, nothing lost because of it."""
+
+from __future__ import annotations
+
+import re
+
+from tests.dialogues.case import ServerCase
+from tests.dialogues.test_stream_management import NO_STORE, R, SmCase, a, failed
+from xmppd.core import ns
+from xmppd.stream.outbox import Outbox
+
+
+class FullQueueCase(SmCase):
+    settings: tuple[str, ...] = ("limits.sm_queue=10",)
+
+    def noise(self, number: int) -> None:
+        for _ in range(number):
+            self.tell(self.alice, "<presence to='bob@localhost/phone'/>")
+
+    @property
+    def outbox(self) -> Outbox:
+        outbox: Outbox = self.account("bob").sessions[0].outbox  # type: ignore[attr-defined]
+        return outbox
+
+    def waiting(self) -> list[str]:
+        """What the next client gets."""
+        later = self.login("bob/later", presence=False)
+        self.tell(later, "<presence/>")
+        return self.bodies(later)
+
+
+class OverflowTests(FullQueueCase):
+    """Too much that is not in the archive."""
+
+    def test_acknowledgements_go_on(self) -> None:
+        """But the session cannot be resumed any more"""
+        lines = self.watch_log()
+        token = self.enable(self.phone)
+        self.noise(30)
+        self.assertFalse(self.phone.closed)
+        self.acknowledge(self.phone, 25)
+        self.assertEqual(self.phone.ask(R), a(0))
+        self.assertTrue(any("(sm_queue)" in line for line in lines()))
+        self.phone.cut()
+        _, got = self.reconnect("bob", token, 25)
+        self.assertEqual(got, [failed("item-not-found", 0)])
+
+    def test_lies_are_noticed_all_the_same(self) -> None:
+        """SM S14: also of what is no longer in memory the number is known"""
+        self.enable(self.phone)
+        self.noise(300)
+        self.acknowledge(self.phone, 300)
+        self.assertFalse(self.phone.closed)
+        self.assertIn("h='301' send-count='300'/>", self.phone.ask(a(301)))
+
+    def test_while_nobody_is_there(self) -> None:
+        """A session that waits and cannot be resumed any more is over"""
+        token = self.enable(self.phone)
+        self.phone.cut()
+        self.write("one")
+        self.noise(30)
+        self.assertEqual(self.account("bob").sessions, [])
+        _, got = self.reconnect("bob", token, 0)
+        self.assertEqual(got, [failed("item-not-found", 0)])
+        self.assertEqual(self.waiting(), ["one"])
+
+    def test_what_it_never_acknowledged(self) -> None:
+        """SM S9: nothing is dropped before it ends, the oldest neither"""
+        self.enable(self.phone)
+        self.phone.cut()
+        self.tell(self.alice, "<iq to='bob@localhost/phone' type='get' id='i'><x xmlns='test:x'/></iq>")
+        self.write("back", to="bob@localhost/phone", content=NO_STORE)
+        self.noise(30)
+        answers = self.take(self.alice)
+        self.assertEqual([xml.partition(" ")[0] for xml in answers], ["<iq", "<message"])
+        for xml in answers:
+            self.assertIn("<service-unavailable ", xml)
+
+    def test_acknowledged_messages_are_not_delivered_again(self) -> None:
+        """Also of what is no longer in memory it is known what it was"""
+        self.enable(self.phone, resume=False)
+        self.write("one", "two")
+        self.noise(100)
+        self.write("three")
+        self.assertLessEqual(self.outbox.kept, 10)
+        self.acknowledge(self.phone, 102)
+        self.phone.cut()
+        self.assertEqual(self.waiting(), ["three"])
+
+    def test_client_that_never_acknowledges(self) -> None:
+        """What is kept for it is bounded all the same"""
+        self.enable(self.phone, resume=False)
+        self.noise(500)
+        outbox = self.outbox
+        self.assertEqual(outbox.unacknowledged, 500)
+        self.assertLessEqual(outbox.kept, 10)
+        self.assertLessEqual(len(outbox.queue or ()), 200)
+        self.acknowledge(self.phone, 500)
+        self.assertEqual(outbox.unacknowledged, 0)
+
+
+class ArchivedTests(FullQueueCase):
+    """What is in the archive takes no room."""
+
+    def test_read_again(self) -> None:
+        """At resumption, in order with the rest"""
+        token = self.enable(self.phone)
+        self.write(*map(str, range(8)))
+        self.noise(5)
+        self.phone.cut()
+        self.write(*map(str, range(8, 16)))
+        self.assertLessEqual(self.outbox.kept, 10)
+        phone, got = self.reconnect("bob", token, 0)
+        found = [re.search("<body>(.*?)</body>", xml) for xml in got[1:-1]]
+        expected = [*map(str, range(8)), *[None] * 5, *map(str, range(8, 16))]
+        self.assertEqual([match and match[1] for match in found], expected)
+        self.assertTrue(all("<delay " in xml for xml in got[1:-1]))
+        self.assertEqual(sum("<stanza-id " in xml for xml in got), 16)
+        self.acknowledge(phone, 21)
+        phone.close()
+        self.assertEqual(self.waiting(), [])
+
+    def test_number_stays(self) -> None:
+        """SM S11: what was acknowledged before is not sent again"""
+        token = self.enable(self.phone)
+        self.phone.cut()
+        self.write(*map(str, range(30)))
+        self.noise(3)
+        for h in (0, 7, 29, 31, 33):
+            phone, got = self.reconnect("bob", token, h)
+            self.assertEqual(len([xml for xml in got if not xml.startswith(("<resumed ", "<r "))]), 33 - h)
+            self.assertEqual(
+                re.findall("<body>(.*?)</body>", "".join(got)), [str(number) for number in range(h, 30)]
+            )
+            phone.cut()
+
+    def test_erased_meanwhile(self) -> None:
+        """It keeps its number, and has no content"""
+        token = self.enable(self.phone)
+        self.phone.cut()
+        self.write(*map(str, range(20)))
+        retract = "<message to='bob@localhost' type='chat' id='r'><retract xmlns='{}' id='gone'/></message>"
+        self.tell(
+            self.alice,
+            "<message to='bob@localhost' type='chat' id='gone'><body>secret</body></message>",
+            retract.format("urn:xmpp:message-retract:1"),
+        )
+        self.outbox.fits(0, 0)
+        phone, got = self.reconnect("bob", token, 0)
+        messages = [xml for xml in got if xml.startswith("<message")]
+        self.assertEqual(len(messages), 22)
+        self.assertIn("<retracted ", messages[20])
+        self.assertNotIn("secret", "".join(got))
+        self.acknowledge(phone, 22)
+        self.assertFalse(phone.closed)
+
+    def test_deleted_meanwhile(self) -> None:
+        """A row that is gone altogether is made up for by a headline without content"""
+        token = self.enable(self.phone)
+        self.phone.cut()
+        self.write(*map(str, range(20)))
+        self.world.wait_for(
+            self.world.database.write("delete", lambda cursor: cursor.execute("DELETE FROM archive"))
+        )
+        phone, got = self.reconnect("bob", token, 0)
+        self.assertEqual(len(got), 22)
+        for xml in got[1:11]:
+            self.assertIn("<message from='bob@localhost' to='bob@localhost/phone' type='headline'>", xml)
+        self.acknowledge(phone, 20)
+        self.assertFalse(phone.closed)
+
+    def test_work_does_not_grow_with_the_queue(self) -> None:
+        """With room for one more in memory, each message looks at what is new, not at thousands again"""
+        self.start("limits.sm_queue=100", "limits.offline_messages=none")
+        for name in self.users:
+            self.world.add_user(f"{name}@localhost")
+        self.alice, self.phone = self.login("alice/home"), self.login("bob/phone")
+        self.enable(self.phone)
+        self.phone.cut()
+        self.noise(99)
+        outbox, looked = self.outbox, []
+        let_go = outbox._let_go
+        outbox_type = type(outbox)
+        self.patch(outbox_type, "_let_go", lambda this, place: (looked.append(place), let_go(place)))
+        for number in range(300):
+            self.alice.send(f"<message to='bob@localhost' type='chat'><body>{number}</body></message>")
+        self.world.settle()
+        self.assertEqual(len(outbox.queue or ()), 399)
+        self.assertLessEqual(len(looked), 600)
+
+
+class BytesTests(FullQueueCase):
+    """The same for bytes."""
+
+    settings = ("limits.sm_queue_bytes=4 KiB",)
+
+    def large(self, *bodies: str, content: str = "") -> None:
+        self.write(*bodies, content=f"<x xmlns='test:x'>{'x' * 1000}</x>{content}")
+
+    def test_archived_messages(self) -> None:
+        token = self.enable(self.phone)
+        self.phone.cut()
+        self.large(*map(str, range(10)))
+        self.assertLessEqual(self.outbox.kept_bytes, 4096)
+        _, got = self.reconnect("bob", token, 0)
+        self.assertEqual(re.findall("<body>(.*?)</body>", "".join(got)), [*map(str, range(10))])
+
+    def test_others(self) -> None:
+        lines = self.watch_log()
+        self.enable(self.phone)
+        self.large(*map(str, range(10)), content=NO_STORE)
+        self.assertLessEqual(self.outbox.kept_bytes, 4096)
+        self.assertTrue(any("(sm_queue_bytes)" in line for line in lines()))
+        self.assertEqual(len(self.bodies(self.phone)), 10)
+        self.acknowledge(self.phone, 10)
+        self.assertFalse(self.phone.closed)
+
+
+class ManyTests(ServerCase):
+    """Many sessions that wait, all of them full."""
+
+    settings = ("limits.sm_queue=2",)
+    users = tuple(f"u{number}" for number in range(80))
+
+    def test_one_ends_after_the_other(self) -> None:
+        """Each end is told to the others, which are full as well"""
+        clients = [self.login(f"{name}/x") for name in self.users]
+        keeper = self.world.server.hosts["localhost"].modules["roster"].keeper  # type: ignore[attr-defined]
+        for name in self.users:
+            roster = keeper.get(self.account(name))
+            roster.audience = tuple(self.account(other) for other in self.users if other != name), ()
+        live, *others = clients
+        self.enable(live)
+        live.take()
+        for client in others:
+            self.enable(client)
+            client.cut()
+        for status in ("one", "two", "three"):
+            self.tell(live, f"<presence><status>{status}</status></presence>")
+        self.assertEqual([name for name in self.users if self.account(name).sessions], ["u0"])
+        self.assertEqual(live.take().count(" type='unavailable'"), 79)
+        self.assertFalse(live.closed)
+        self.assertIn(f"<a xmlns='{ns.SM}' h='3'/>", live.ask(R))
