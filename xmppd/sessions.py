@@ -26,7 +26,7 @@ from xmppd.routing.router import LocalRouter
 from xmppd.storage import sessions as store
 from xmppd.storage.archive_book import ArchiveBook
 from xmppd.storage.database import Database
-from xmppd.storage.errors import StorageError
+from xmppd.storage.errors import FaultError, StorageError
 from xmppd.stream.c2s import ClientStream
 from xmppd.stream.services import Served
 from xmppd.stream.session import ClientSession, detached
@@ -209,11 +209,17 @@ class Keeper:
         return await self._database.read("handled", store.handled, account.id, token)
 
     async def stored_messages(self, session: ClientSession) -> Mapping[int, Stanza]:
-        """The messages of which a session has kept only the position in the archive."""
+        """The messages of which a session has kept only the position in the archive.
+
+        :raises StorageError: they cannot be read now.
+        """
         rows = session.outbox.missing_rows()
         if not rows:
             return {}
-        return await self._archive.messages(session.account, rows)
+        found = await self._archive.messages(session.account, rows)
+        if self._database.faulted:
+            raise FaultError("what waits to be written would be missing")
+        return found
 
     # -- stanzas
 

@@ -99,10 +99,10 @@ class SessionKeeper(Protocol):
         """The session that a token of stream management names."""
 
     async def handled_before(self, account: Account, token: str) -> int | None:
-        """`h` of a session that is gone, where it is known."""
+        """`h` of a session that is gone, where it is known; raises `StorageError` if it cannot be read."""
 
     async def stored_messages(self, session: ClientSession) -> Mapping[int, Stanza]:
-        """The messages of which a session has kept only the position in the archive."""
+        """The messages of which a session has kept only the position; raises `StorageError`."""
 
     def receive(self, stanza: Stanza, session: ClientSession, ticket: Ticket) -> Deferred[Any] | None:
         """A stanza with sender and addressee set; the answer is something to wait for, if anything."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from xmppd.core import ns
@@ -99,6 +100,7 @@ class Smacks:
         "_recount",
         "_session",
         "_tell_more",
+        "_turn",
         "resumable",
         "resume_for",
         "token",
@@ -128,6 +130,7 @@ class Smacks:
         self._asked_at: int | None = None
         self._answer_timer: Any = None
         self._expiry: Any = None
+        self._turn: DeferredLock | None = None
         session.smacks = self
         session.ledger = Ledger(limits.first)
         self.watch_ledger()
@@ -283,6 +286,12 @@ class Smacks:
             self._expiry.cancel()
         self._expiry = None
         self._expired(self._session)
+
+    async def in_turn(self, resume: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Let one connection after the other resume: the last that asks is the last that gets it."""
+        if self._turn is None:
+            self._turn = DeferredLock()
+        await self._turn.run(resume, *args)
 
     def resumed(
         self, h: int, prepare: Callable[[Sent], bytes], wrap: Callable[[bytes], bytes] = bytes

@@ -7,11 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import TimeoutError as TookTooLong
+from twisted.logger import Logger
 
 from xmppd.core import ns
 from xmppd.core.errors import StreamError
 from xmppd.core.module import Xep
 from xmppd.core.stanza import Stanza
+from xmppd.storage.errors import StorageError
 from xmppd.stream.c2s import ClientStream, State
 from xmppd.stream.features import Feature
 from xmppd.stream.outbox import Sent, TooHigh
@@ -20,7 +22,9 @@ from xmppd.stream.smacks import Smacks, failed, read_h, too_high
 from xmppd.xml.delay import delayed
 from xmppd.xml.parser import Nonza
 
-__all__ = ["SM", "enable", "resume"]
+__all__ = ["SETTLE_WITHIN", "SM", "enable", "resume"]
+
+_log = Logger()
 
 #: How long a resumption waits for what the old connection sent last to be durable, in seconds.
 SETTLE_WITHIN = 5.0
@@ -107,19 +111,45 @@ async def resume(
     if not stream.services.sm.resume:
         return failed(xmlns, "feature-not-implemented")
     session = keeper.resumable(account, token)
-    stored: Mapping[int, Stanza] = {}
-    if session is not None:
+    try:
+        if session is not None:
+            assert session.smacks is not None
+            _check(session, xmlns, h)
+            await session.smacks.in_turn(_go_on, stream, session, xmlns, h, wrap)
+        if stream.state is not State.AUTHENTICATED:
+            return b""
+        if session is not None and session.ledger is not None:
+            handled: int | None = session.ledger.handled
+        else:
+            handled = await keeper.handled_before(account, token)
+    except StorageError as problem:
+        _log.warn("{stream}: a session cannot be resumed now: {problem}", stream=stream, problem=problem)
+        return failed(xmlns, "internal-server-error")
+    return failed(xmlns, "item-not-found", handled) if stream.state is State.AUTHENTICATED else b""
+
+
+async def _go_on(
+    stream: ClientStream,
+    session: ClientSession,
+    xmlns: str,
+    h: int,
+    wrap: Callable[[ClientSession, bytes], bytes],
+) -> None:
+    """Resume a session, unless it or the stream has ended while others had their turn."""
+    if not _is_possible(stream, session):
+        return
+    _check(session, xmlns, h)
+    stored = await _quiet(stream, session)
+    if _is_possible(stream, session):
         _check(session, xmlns, h)
-        stored = await _quiet(stream, session)
-        # It may have ended meanwhile: look again.
-        session = keeper.resumable(account, token)
-    if session is None:
-        handled = await keeper.handled_before(account, token)
-        return failed(xmlns, "item-not-found", handled) if stream.state is State.AUTHENTICATED else b""
-    if stream.state is State.AUTHENTICATED:
-        _check(session, xmlns, h)
-        _take_over(stream, session, h, stored, wrap)
-    return b""
+        _take_over(stream, session, xmlns, h, stored, wrap)
+
+
+def _is_possible(stream: ClientStream, session: ClientSession) -> bool:
+    smacks = session.smacks
+    return (
+        stream.state is State.AUTHENTICATED and smacks is not None and smacks.resumable and not session.ended
+    )
 
 
 def _check(session: ClientSession, xmlns: str, h: int) -> None:
@@ -138,33 +168,33 @@ async def _quiet(stream: ClientStream, session: ClientSession) -> Mapping[int, S
     """
     keeper, ledger = stream.services.keeper, session.ledger
     assert ledger is not None
+    if session.stream is not None:
+        session.stream.end(StreamError("conflict", "Resumed on another connection"), keep_session=True)
+        assert session.smacks is not None
+        session.smacks.hibernate()
+    if not ledger.settled:
+        with suppress(TookTooLong):
+            await ledger.when_settled().addTimeout(SETTLE_WITHIN, stream.services.clock)  # type: ignore[arg-type]
+        # Past the time the client sends again what is not durable yet: the old try no longer counts.
+        ledger.forget_open()
     stored: Mapping[int, Stanza] = {}
     known: set[int] = set()
-    while True:
-        if session.stream is not None:
-            session.stream.end(StreamError("conflict", "Resumed on another connection"), keep_session=True)
-            assert session.smacks is not None
-            session.smacks.hibernate()
-        if not ledger.settled:
-            with suppress(TookTooLong):
-                await ledger.when_settled().addTimeout(SETTLE_WITHIN, stream.services.clock)  # type: ignore[arg-type]
-            # Past the time the client sends again what is not durable yet: the old try no longer counts.
-            ledger.forget_open()
-        missing = set(session.outbox.missing_rows())
-        if session.ended or (session.stream is None and missing <= known):
-            return stored
-        # While that is read, more may be left to the archive, or another connection may resume it.
+    # While they are read, more may be left to the archive.
+    while not (missing := set(session.outbox.missing_rows())) <= known and not session.ended:
         stored, known = await keeper.stored_messages(session), missing
+    return stored
 
 
 def _take_over(
     stream: ClientStream,
     session: ClientSession,
+    xmlns: str,
     h: int,
     stored: Mapping[int, Stanza],
     wrap: Callable[[ClientSession, bytes], bytes],
 ) -> None:
     assert session.smacks is not None
+    session.smacks.xmlns = xmlns
     stream.bound(session)
     session.smacks.resumed(
         h, lambda entry: _again(entry, stored, session), lambda resumed: wrap(session, resumed)
