@@ -275,64 +275,6 @@ class GuestTests(ServerCase):
         self.assertNotIn("ANONYMOUS", self.world.connect().open())
 
 
-class RestartTests(ServerCase):
-    """What survives a graceful restart."""
-
-    def test_resumable_session(self) -> None:
-        bob = self.login("bob/desk")
-        alice = self.login("alice/home")
-        token = self.enable(alice)
-        self.tell(bob, "<message to='alice@localhost' type='chat'><body>one</body></message>")
-        self.restart()
-        (session,) = self.account("alice").sessions
-        self.assertEqual((session.jid.text, session.priority), ("alice@localhost/home", 0))
-        bob = self.login("bob/desk")
-        self.tell(bob, "<message to='alice@localhost' type='chat'><body>two</body></message>")
-        _, got = self.reconnect("alice", token, 0)
-        self.assertEqual(re.findall("<body>(.*?)</body>", "".join(got)), ["one", "two"])
-
-    def test_session_that_expired_meanwhile(self) -> None:
-        """RFC 6121, 4.5.2: whoever saw it hears that it is gone; what it owed waits for others"""
-        alice, bob = self.login("alice/home"), self.login("bob/desk")
-        token = self.enable(bob)
-        self.tell(alice, "<presence to='bob@localhost/desk'/>")
-        self.enable(alice, attributes=" max='30'")
-        self.acknowledge(bob, 1)
-        no_store = "<no-store xmlns='urn:xmpp:hints'/>"
-        self.tell(bob, "<message to='alice@localhost' type='chat'><body>one</body></message>")
-        self.tell(
-            bob, f"<message to='alice@localhost' type='chat' id='m'><body>two</body>{no_store}</message>"
-        )
-        self.restart()
-        self.assertEqual(self.account("alice").sessions, [])
-        _, got = self.reconnect("bob", token, 1)
-        self.assertIn(
-            "<presence from='alice@localhost/home' to='bob@localhost/desk' type='unavailable'", got[1]
-        )
-        self.assertIn("<message from='alice@localhost' to='bob@localhost/desk' type='error' id='m'", got[2])
-        alice = self.login("alice/home", presence=False)
-        self.tell(alice, "<presence/>")
-        self.assertEqual(self.bodies(alice), ["one"])
-
-    def test_confirmed_messages(self) -> None:
-        bob = self.login("bob/desk")
-        alice = self.login("alice/home")
-        self.tell(bob, "<message to='alice@localhost' type='chat'><body>one</body></message>")
-        self.tell(alice, " ")
-        self.restart()
-        alice = self.login("alice/home", presence=False)
-        self.tell(alice, "<presence/>")
-        self.assertEqual(self.bodies(alice), [])
-
-    def test_waiting_messages(self) -> None:
-        bob = self.login("bob/desk")
-        self.tell(bob, "<message to='alice@localhost' type='chat'><body>one</body></message>")
-        self.restart()
-        alice = self.login("alice/home", presence=False)
-        self.tell(alice, "<presence/>")
-        self.assertEqual(self.bodies(alice), ["one"])
-
-
 class RememberedTests(ServerCase):
     """What is remembered of sessions that have ended."""
 

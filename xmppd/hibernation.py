@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from xmppd.core.account import Account
 from xmppd.core.events import SessionBound
@@ -18,10 +20,13 @@ from xmppd.core.slots import Slot
 from xmppd.core.stanza import Stanza
 from xmppd.host import Host
 from xmppd.routing.registry import LocalRegistry
+from xmppd.routing.router import LocalRouter
 from xmppd.storage import sessions as store
 from xmppd.storage.archive_book import arrived
 from xmppd.storage.database import Database
+from xmppd.storage.errors import StorageError
 from xmppd.stream.csi import activate
+from xmppd.stream.features.sm import SETTLE_WITHIN
 from xmppd.stream.ledger import Ledger
 from xmppd.stream.outbox import Outbox, Sent
 from xmppd.stream.services import Services
@@ -74,30 +79,54 @@ class Hibernation:
     """
 
     def __init__(
-        self, database: Database, registry: LocalRegistry, services: Services, hosts: dict[str, Host]
+        self,
+        database: Database,
+        registry: LocalRegistry,
+        router: LocalRouter,
+        services: Services,
+        hosts: dict[str, Host],
     ) -> None:
-        self._database, self._registry = database, registry
+        self._database, self._registry, self._router = database, registry, router
         self._services, self._hosts = services, hosts
 
     # -- stop
 
     async def sleep(self) -> None:
         """All streams are closed: write down what can be resumed, end the rest properly."""
-        # After this, all that clients sent is durable, and `h` covers it.
-        await self._database.write("before sessions", lambda cursor: None)
-        saved = []
-        for session in list(self._registry.sessions()):
-            if not isinstance(session, ClientSession):
-                continue
+        await self._settled()
+        for session in self._sessions():
             activate(session)
             if session.smacks is None or not session.smacks.resumable or session.account.id is None:
                 self._services.keeper.end(session)
-        for session in list(self._registry.sessions()):
-            if isinstance(session, ClientSession):
-                saved.append(self._saved(session))
-        if saved:
+        saved = [self._saved(session) for session in self._sessions()]
+        if not saved:
+            return
+        try:
             await self._database.write("save sessions", store.save_all, saved)
+        except StorageError as problem:
+            _log.error("sessions that are lost: {number} ({problem})", number=len(saved), problem=problem)
+        else:
             _log.info("sessions that can be resumed after the next start: {number}", number=len(saved))
+
+    def _sessions(self) -> list[ClientSession]:
+        return [session for session in self._registry.sessions() if isinstance(session, ClientSession)]
+
+    async def _settled(self) -> None:
+        """Let `h` cover what clients sent last, and let their last requests be answered.
+
+        That is not waited for for ever: what is not handled by then they send again.
+        """
+        waiting = [
+            session.ledger.when_settled()
+            for session in self._sessions()
+            if session.ledger is not None and not session.ledger.settled
+        ]
+        if (answers := self._router.when_answered()) is not None:
+            waiting.append(answers)
+        # While nothing can be stored nothing moves.
+        if waiting and not self._database.faulted:
+            everything: Deferred[Any] = DeferredList(waiting, consumeErrors=True)
+            await everything.addTimeout(SETTLE_WITHIN, self._services.clock)  # type: ignore[arg-type]
 
     def _saved(self, session: ClientSession) -> store.SavedSession:
         smacks, ledger, number = session.smacks, session.ledger, session.account.id
@@ -113,25 +142,27 @@ class Hibernation:
     async def wake(self) -> None:
         """Take up the sessions of the last run.
 
-        Those that nobody may resume any more end once all are there: others still believe in them.
+        Those whose time is over end now as they would have ended: others see them, and wait for answers.
         """
         now = self._services.now()
         accounts = {account.id: account for account in self._registry.accounts()}
-        woken = 0
-        for saved in await self._database.write("take sessions", store.take_all):
+        remembered_until = int(now + store.REMEMBERED_FOR)
+        woken: list[tuple[ClientSession, float]] = []
+        for saved in await self._database.write("take sessions", store.take_all, remembered_until):
             account = accounts.get(saved.account)
-            if account is None:
-                continue
-            seconds = max(0.0, saved.expires - now) if account.enabled else 0.0
-            try:
-                self._restore(account, saved, seconds)
-                woken += seconds > 0
-            except Exception:
-                _log.failure("a session of {account} could not be taken up again", account=account)
-        if woken:
-            _log.info("sessions of the last run that can be resumed: {number}", number=woken)
+            if account is not None and account.enabled:
+                try:
+                    woken.append((self._restored(account, saved), saved.expires - now))
+                except Exception:
+                    _log.failure("a session of {account} could not be taken up again", account=account)
+        # Not before all are there: what one of them owes is not given to another.
+        for session, seconds in woken:
+            self._go_on(session, seconds)
+        number = sum(seconds > 0 for _, seconds in woken)
+        if number:
+            _log.info("sessions of the last run that can be resumed: {number}", number=number)
 
-    def _restore(self, account: Account, saved: store.SavedSession, seconds: float) -> None:
+    def _restored(self, account: Account, saved: store.SavedSession) -> ClientSession:
         state = json.loads(saved.payload)
         mailbox, services = account.mailbox, self._services
         assert mailbox is not None
@@ -155,5 +186,10 @@ class Hibernation:
         smacks.watch_ledger()
         account.sessions.append(session)
         mailbox.restore(session, [entry.row for entry in queue if entry.row is not None])
-        self._hosts[account.jid.domain].hooks.run(SessionBound(session))
-        smacks.wait_for_return(seconds)
+        return session
+
+    def _go_on(self, session: ClientSession, seconds: float) -> None:
+        assert session.smacks is not None
+        for problem in self._hosts[session.jid.domain].hooks.tell(SessionBound(session)):
+            _log.failure("the return of {session}", Failure(problem), session=session.jid.text)
+        session.smacks.wait_for_return(max(0.0, seconds))

@@ -84,7 +84,7 @@ class Server:
         )
         self.router.may_log = self.services.lines.allows
         self.watch = Watch(self.services)
-        self.hibernation = Hibernation(self.database, self.registry, self.services, self.hosts)
+        self.hibernation = Hibernation(self.database, self.registry, self.router, self.services, self.hosts)
         self.started_at = now()
 
     def in_thread(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

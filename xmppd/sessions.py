@@ -37,8 +37,6 @@ _log = Logger()
 
 #: Ended sessions of one account of which `h` is remembered; clients come and go as fast as they like.
 MOST_REMEMBERED: Final = 64
-#: Seconds for which it is.
-REMEMBERED_FOR: Final = 30 * 86_400
 
 
 class Keeper:
@@ -88,9 +86,22 @@ class Keeper:
 
     def _write_handled(self, streams: Iterable[ClientStream]) -> None:
         for stream in streams:
-            session = stream.session
-            if session is not None and session.ledger is not None and session.ledger.moved():
-                self._remember(session)
+            if stream.session is not None:
+                self._remember_moved(stream.session)
+
+    def left(self, session: ClientSession) -> None:
+        """A session has lost its connection, and nobody looks at it any more: write down how far it got."""
+        self._remember_moved(session)
+        self._remember_the_rest(session)
+
+    def _remember_moved(self, session: ClientSession) -> None:
+        if session.ledger is not None and session.ledger.moved():
+            self._remember(session)
+
+    def _remember_the_rest(self, session: ClientSession) -> None:
+        """Write it down again when what the client sent last has been handled."""
+        if session.ledger is not None and not session.ledger.settled:
+            session.ledger.when_settled().addCallback(lambda _: self._remember_moved(session))
 
     def _prune(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._forget_expired())
@@ -161,6 +172,7 @@ class Keeper:
             account.sessions.remove(session)
         if session.smacks is not None:
             self._remember_last(session)
+            self._remember_the_rest(session)
             session.smacks.stop()
         unacknowledged = [
             (stanza, row, at) for stanza, row, at in session.take_unacknowledged() if stanza is not None
@@ -190,7 +202,7 @@ class Keeper:
             # Of a guest nothing is kept, nor of an account that was removed.
             return
         if smacks is not None and smacks.token and ledger is not None:
-            until = int(self._now() + REMEMBERED_FOR)
+            until = int(self._now() + store.REMEMBERED_FOR)
             self._database.append(store.REMEMBER_HANDLED, (account.id, smacks.token, ledger.handled, until))
 
     def resumable(self, account: Account, token: str) -> ClientSession | None:

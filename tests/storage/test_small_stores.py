@@ -49,13 +49,14 @@ class SmallStoreTests:
         ]
         with self.store.transaction() as cursor:
             sessions.save_all(cursor, saved)
-            self.assertEqual(sessions.take_all(cursor), saved)
-            self.assertEqual(sessions.take_all(cursor), [])
+            self.assertEqual(sessions.take_all(cursor, 500), saved)
+            self.assertEqual(sessions.take_all(cursor, 500), [])
 
     def test_count_of_a_session_outlives_it(self) -> None:
         with self.store.transaction() as cursor:
             sessions.save_all(cursor, [SavedSession(self.a, "t", 5, 100, b"one")])
-            sessions.take_all(cursor)
+            sessions.take_all(cursor, 500)
+            self.assertEqual(sessions.prune(cursor, 499), 0)
             self.assertEqual(sessions.handled(cursor, self.a, "t"), 5)
             cursor.execute(sessions.REMEMBER_HANDLED.sql, (self.a, "t", 6, 200))
             self.assertEqual(sessions.handled(cursor, self.a, "t"), 6)
@@ -79,7 +80,7 @@ class SmallStoreTests:
         with self.store.transaction() as cursor:
             sessions.save_all(cursor, [SavedSession(self.a, "t", 5, 100, b"one")])
             sessions.save_all(cursor, [again])
-            self.assertEqual(sessions.take_all(cursor), [again])
+            self.assertEqual(sessions.take_all(cursor, 500), [again])
 
     def test_era_of_rosters(self) -> None:
         with self.store.transaction() as cursor:

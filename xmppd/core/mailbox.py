@@ -115,12 +115,18 @@ class Mailbox:
         self.latest = self.backlog_until = max(self.latest, row)
 
     def restore(self, session: Session, rows: Iterable[int]) -> None:
-        """A session of the last run owes these rows still."""
+        """A session of the last run has not acknowledged these rows."""
+        counts = session.priority is not None and session.priority >= 0
         for row in rows:
-            if row > self.mark and row not in self.confirmed:
+            if row <= self.mark or row in self.confirmed:
+                continue
+            if counts:
+                self._shown.pop(row, None)
                 self._owe(session, row)
                 # Nobody remembers whether it is history: that is looked up when it is to go.
                 self.passing.add(row)
+            elif row not in self.owed:
+                self._shown[row] = session
 
     # -- replay
 

@@ -82,6 +82,7 @@ class LocalRouter:
         self.may_log: Callable[[str], bool] = lambda _: True
         #: How many requests of a session run beside its queue, by its identity.
         self._beside: dict[int, int] = {}
+        self._answered: list[Deferred[None]] = []
 
     # -- a local user sends
 
@@ -288,10 +289,25 @@ class LocalRouter:
             self._beside[who] -= 1
             if not self._beside[who]:
                 del self._beside[who]
+            if not self._beside:
+                self._tell_answered()
             return result
 
         waiting.addBoth(done)
         return waiting if running > MOST_BESIDE else None
+
+    def when_answered(self) -> Deferred[None] | None:
+        """When no request runs beside its session any more; None if none does now.  It may be cancelled."""
+        if not self._beside:
+            return None
+        self._answered.append(Deferred())
+        return self._answered[-1]
+
+    def _tell_answered(self) -> None:
+        answered, self._answered = self._answered, []
+        for each in answered:
+            if not each.called:
+                each.callback(None)
 
     def _failed(self, stanza: Stanza, failure: Any) -> None:
         if failure.check(StanzaError):

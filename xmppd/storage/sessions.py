@@ -2,8 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from xmppd.storage.statement import Cursor, Statement
+
+REMEMBERED_FOR: Final = 30 * 86_400
+"""Seconds for which `h` of a session is known after it has ended."""
 
 REMEMBER_HANDLED = Statement.insert(
     "session",
@@ -44,15 +48,20 @@ def save_all(cursor: Cursor, sessions: Iterable[SavedSession]) -> None:
     )
 
 
-def take_all(cursor: Cursor) -> list[SavedSession]:
-    """All sessions that were written down, those that have expired meanwhile too; they can be taken once.
-    Their `h` stays known."""
+def take_all(cursor: Cursor, remembered_until: int) -> list[SavedSession]:
+    """All sessions that were written down, those that have expired meanwhile, too; they can be taken once.
+    Their `h` stays known.
+
+    :param remembered_until: seconds since 1970, when the last of them is forgotten.
+    """
     cursor.execute(
         "SELECT account, token, handled, expires, payload FROM session"
         " WHERE payload IS NOT NULL ORDER BY account, token"
     )
     taken = [SavedSession(*row) for row in cursor.fetchall()]
-    cursor.execute("UPDATE session SET payload = NULL WHERE payload IS NOT NULL")
+    cursor.execute(
+        "UPDATE session SET payload = NULL, expires = ? WHERE payload IS NOT NULL", (remembered_until,)
+    )
     return taken
 
 

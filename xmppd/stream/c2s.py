@@ -186,6 +186,7 @@ class ClientStream(Protocol):
         smacks = session.smacks
         if smacks is not None and smacks.resumable:
             smacks.hibernate()
+            self.services.keeper.left(session)
             self._bound_detached(session.account)
         else:
             self.services.keeper.end(session)

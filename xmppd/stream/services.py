@@ -92,6 +92,9 @@ class SessionKeeper(Protocol):
     def bind(self, session: ClientSession) -> None:
         """Put a session in its account; another one of the same full JID ends with ``conflict``."""
 
+    def left(self, session: ClientSession) -> None:
+        """A session has lost its connection and waits for its client."""
+
     def end(self, session: ClientSession) -> None:
         """A session is over for good."""
 
