@@ -215,6 +215,7 @@ class ExpiredTests(RestartCase):
         self.tell(self.bob, f"<iq to='{to}' type='get' id='i'><x xmlns='test:x'/></iq>")
         self.write(self.bob, "lost", to=to, content=NO_STORE)
         self.write(self.bob, "kept", to=to)
+        self.assertEqual(self.bob.take(), "")
         answers = [xml for xml in self.come_back() if "<service-unavailable " in xml]
         self.assertEqual([xml.partition(" ")[0] for xml in answers], ["<iq", "<message"])
         self.assertEqual(self.bodies(self.appear("alice/later")), ["kept"])

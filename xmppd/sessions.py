@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -220,15 +220,14 @@ class Keeper:
             return None
         return await self._database.read("handled", store.handled, account.id, token)
 
-    async def stored_messages(self, session: ClientSession) -> Mapping[int, Stanza]:
-        """The messages of which a session has kept only the position in the archive.
+    async def stored_messages(self, session: ClientSession, rows: Collection[int]) -> Mapping[int, Stanza]:
+        """Messages of which a session has kept only the position in the archive.
 
         :raises StorageError: they cannot be read now.
         """
-        rows = session.outbox.missing_rows()
         if not rows:
             return {}
-        found = await self._archive.messages(session.account, rows)
+        found = await self._archive.messages(session.account, list(rows))
         if self._database.faulted:
             raise FaultError("what waits to be written would be missing")
         return found

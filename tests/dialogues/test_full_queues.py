@@ -67,9 +67,11 @@ class OverflowTests(FullQueueCase):
     def test_what_it_never_acknowledged(self) -> None:
         """SM S9: nothing is dropped before it ends, the oldest neither"""
         self.enable(self.phone)
+        self.tell(self.phone, "<presence to='alice@localhost/home'/>")
         self.phone.cut()
         self.tell(self.alice, "<iq to='bob@localhost/phone' type='get' id='i'><x xmlns='test:x'/></iq>")
         self.write("back", to="bob@localhost/phone", content=NO_STORE)
+        self.assertEqual(self.take(self.alice), [])
         self.noise(30)
         answers = self.take(self.alice)
         self.assertEqual([xml.partition(" ")[0] for xml in answers], ["<iq", "<message"])

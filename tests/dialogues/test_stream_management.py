@@ -643,8 +643,10 @@ class FailedResumptionTests(SmCase):
     def test_stream_error(self) -> None:
         """SM S15, S9: a stream error ends the session; what it never acknowledged is dealt with"""
         self.enable(self.phone)
+        self.tell(self.phone, "<presence to='alice@localhost/home'/>")
         self.tell(self.alice, "<iq to='bob@localhost/phone' type='get' id='i'><x xmlns='test:x'/></iq>")
         self.write("one")
+        self.assertEqual(self.take(self.alice), [])
         self.phone.ask("<foo/>")
         self.assertEqual(self.account("bob").sessions, [])
         self.assertIn("<service-unavailable ", "".join(self.take(self.alice)))

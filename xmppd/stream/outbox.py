@@ -6,7 +6,8 @@ Nonzas go another way and are not counted.  Nothing else can write: `tests/test_
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
@@ -86,6 +87,7 @@ class Outbox:
         "kept_bytes",
         "queue",
         "sent",
+        "unsent",
     )
 
     def __init__(
@@ -117,6 +119,8 @@ class Outbox:
         #: Entries at the beginning of the queue of which none that is in the archive is in memory.
         self._bare = 0
         self.sent = 0
+        #: Entries at the end of the queue that have not been written on this connection yet.
+        self.unsent = 0
 
     # -- sending
 
@@ -128,6 +132,9 @@ class Outbox:
             self.queue.append(Sent(stanza, row, self._now()))
             self.kept += 1
             self.kept_bytes += len(data)
+            if self.unsent:
+                self.unsent += 1
+                return
         elif row is not None:
             self._unwritten_rows.append(row)
         self._put(data)
@@ -211,11 +218,13 @@ class Outbox:
         """From now on write to this transport."""
         self._framer, self.blocked, self._scheduled, self.held = framer, False, False, False
         self._pending, self._pending_bytes = [], 0
+        self.unsent = 0
 
     def detach(self) -> None:
         """The connection is gone; with stream management stanzas are queued from now on."""
         self._framer, self.blocked, self.held = None, False, False
         self._pending, self._pending_bytes = [], 0
+        self.unsent = 0
         if self.queue is not None:
             self._count_what_was_sent_before()
         self._tell_room()
@@ -271,6 +280,8 @@ class Outbox:
         first = self.queue.popleft()
         if self._bare:
             self._bare -= 1
+        if self.unsent > len(self.queue):
+            self.unsent -= 1
         if first.stanza is not None:
             self.kept -= 1
             self.kept_bytes -= len(first.stanza.wire)
@@ -373,10 +384,26 @@ class Outbox:
         """The rows that must be read from the archive before the queue can be written again."""
         return [entry.row for entry in self.queue or () if entry.stanza is None and entry.row is not None]
 
-    def rewrite(self, prepare: Callable[[Sent], bytes]) -> None:
-        """Write again what is not acknowledged, in order, without counting it again (XEP-0198, section 5)."""
-        for entry in self.queue or ():
-            self._put(prepare(entry))
+    def begin_again(self) -> None:
+        """All that is not acknowledged is to be sent again; what is sent from now on comes behind it."""
+        self.unsent = len(self.queue or ())
+
+    @property
+    def written(self) -> int:
+        """How many stanzas were written, mod 2**32: those that are still to be sent again do not count."""
+        return (self.sent - self.unsent) % MODULUS
+
+    def next_unsent(self, most: int) -> list[Sent]:
+        """The next entries that are to be sent again."""
+        assert self.queue is not None
+        first = len(self.queue) - self.unsent
+        return list(islice(self.queue, first, first + most))
+
+    def send_again(self, stanzas: Sequence[bytes]) -> None:
+        """Write the next entries again; they have their numbers (XEP-0198, section 5)."""
+        self.unsent -= len(stanzas)
+        for data in stanzas:
+            self._put(data)
 
     def take_unacknowledged(self) -> list[Sent]:
         """What the client never acknowledged, once; with that the queue is empty."""

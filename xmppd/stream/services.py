@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -104,8 +104,8 @@ class SessionKeeper(Protocol):
     async def handled_before(self, account: Account, token: str) -> int | None:
         """`h` of a session that is gone, where it is known; raises `StorageError` if it cannot be read."""
 
-    async def stored_messages(self, session: ClientSession) -> Mapping[int, Stanza]:
-        """The messages of which a session has kept only the position; raises `StorageError`."""
+    async def stored_messages(self, session: ClientSession, rows: Collection[int]) -> Mapping[int, Stanza]:
+        """Messages of which a session has kept only the position; raises `StorageError`."""
 
     def receive(self, stanza: Stanza, session: ClientSession, ticket: Ticket) -> Deferred[Any] | None:
         """A stanza with sender and addressee set; the answer is something to wait for, if anything."""

@@ -22,7 +22,7 @@ from xmppd.core.stanza import Stanza, escape_attribute
 from xmppd.stream.csi import activate
 from xmppd.stream.ledger import Ledger
 from xmppd.stream.miscount import Recount
-from xmppd.stream.outbox import Sent, TooHigh
+from xmppd.stream.outbox import TooHigh
 
 if TYPE_CHECKING:
     from xmppd.stream.session import ClientSession
@@ -227,7 +227,7 @@ class Smacks:
             return
         if self.resumable:
             self._overflow()
-        if self._session.stream is not None:
+        if self._session.stream is not None and not outbox.unsent:
             outbox.trim(limits.queue // 2, limits.queue_bytes // 2, positions)
 
     def remind(self, before: float) -> None:
@@ -242,7 +242,7 @@ class Smacks:
     def ask(self) -> None:
         """Send ``<r/>``, behind what is queued in this turn."""
         if self._asked_at is None and self._session.stream is not None:
-            self._asked_at = self._session.outbox.sent
+            self._asked_at = self._session.outbox.written
             self._recount.nonzas += 1
             self._session.outbox.nonza(f"<r xmlns='{self.xmlns}'/>".encode())
 
@@ -260,6 +260,9 @@ class Smacks:
         if self._expiry is not None:
             # Not at once: of many that are full, each would tell the others of its end, one inside the other.
             self._expiry.reset(0)
+        elif self._session.stream is not None and outbox.unsent:
+            # It does not even read what it is sent again: nothing of that may be forgotten.
+            self._session.stream.cut()
 
     # -- hibernation
 
@@ -293,13 +296,12 @@ class Smacks:
             self._turn = DeferredLock()
         await self._turn.run(resume, *args)
 
-    def resumed(
-        self, h: int, prepare: Callable[[Sent], bytes], wrap: Callable[[bytes], bytes] = bytes
-    ) -> None:
+    def resumed(self, h: int, wrap: Callable[[bytes], bytes] = bytes) -> None:
         """The client is back on another connection; the outbox is attached to it already.
 
+        What is not acknowledged is to be sent again (`xmppd.stream.again`).
+
         :param h: what the client had handled; checked by `Outbox.can_acknowledge` before.
-        :param prepare: the bytes of a stanza that is sent again.
         :param wrap: puts something around ``<resumed/>``.
         """
         if self._expiry is not None:
@@ -312,10 +314,8 @@ class Smacks:
         resumed = f"<resumed xmlns='{self.xmlns}' previd='{previous}' h='{session.ledger.handled}'/>".encode()
         session.outbox.nonza(wrap(resumed))
         self._recount.again += len(session.outbox.queue or ())
-        session.outbox.rewrite(prepare)
+        session.outbox.begin_again()
         activate(session)
-        if session.outbox.queue:
-            self.ask()
 
     def _forget_question(self) -> None:
         self._asked_at = None

@@ -12,14 +12,13 @@ from twisted.logger import Logger
 from xmppd.core import ns
 from xmppd.core.errors import StreamError
 from xmppd.core.module import Xep
-from xmppd.core.stanza import Stanza
 from xmppd.storage.errors import StorageError
+from xmppd.stream.again import send_again
 from xmppd.stream.c2s import ClientStream, State
 from xmppd.stream.features import Feature
-from xmppd.stream.outbox import Sent, TooHigh
+from xmppd.stream.outbox import TooHigh
 from xmppd.stream.session import ClientSession
 from xmppd.stream.smacks import Smacks, failed, read_h, too_high
-from xmppd.xml.delay import delayed
 from xmppd.xml.parser import Nonza
 
 __all__ = ["SETTLE_WITHIN", "SM", "enable", "resume"]
@@ -139,10 +138,12 @@ async def _go_on(
     if not _is_possible(stream, session):
         return
     _check(session, xmlns, h)
-    stored = await _quiet(stream, session)
+    await _quiet(stream, session)
+    # If what is only in the archive cannot be read, let it be known before it is too late for <failed/>.
+    await stream.services.keeper.stored_messages(session, session.outbox.missing_rows()[-1:])
     if _is_possible(stream, session):
         _check(session, xmlns, h)
-        _take_over(stream, session, xmlns, h, stored, wrap)
+        _take_over(stream, session, xmlns, h, wrap)
 
 
 def _is_possible(stream: ClientStream, session: ClientSession) -> bool:
@@ -161,12 +162,9 @@ def _check(session: ClientSession, xmlns: str, h: int) -> None:
         raise too_high(xmlns, TooHigh(h, session.outbox.sent))
 
 
-async def _quiet(stream: ClientStream, session: ClientSession) -> Mapping[int, Stanza]:
-    """Cut the old connection, and let what it sent last become durable, so that `h` covers it.
-
-    :returns: what of its queue is only in the archive.
-    """
-    keeper, ledger = stream.services.keeper, session.ledger
+async def _quiet(stream: ClientStream, session: ClientSession) -> None:
+    """Cut the old connection, and let what it sent last become durable, so that `h` covers it."""
+    ledger = session.ledger
     assert ledger is not None
     if session.stream is not None:
         session.stream.end(StreamError("conflict", "Resumed on another connection"), keep_session=True)
@@ -177,12 +175,6 @@ async def _quiet(stream: ClientStream, session: ClientSession) -> Mapping[int, S
             await ledger.when_settled().addTimeout(SETTLE_WITHIN, stream.services.clock)  # type: ignore[arg-type]
         # Past the time the client sends again what is not durable yet: the old try no longer counts.
         ledger.forget_open()
-    stored: Mapping[int, Stanza] = {}
-    known: set[int] = set()
-    # While they are read, more may be left to the archive.
-    while not (missing := set(session.outbox.missing_rows())) <= known and not session.ended:
-        stored, known = await keeper.stored_messages(session), missing
-    return stored
 
 
 def _take_over(
@@ -190,25 +182,13 @@ def _take_over(
     session: ClientSession,
     xmlns: str,
     h: int,
-    stored: Mapping[int, Stanza],
     wrap: Callable[[ClientSession, bytes], bytes],
 ) -> None:
     assert session.smacks is not None
     session.smacks.xmlns = xmlns
     stream.bound(session)
-    session.smacks.resumed(
-        h, lambda entry: _again(entry, stored, session), lambda resumed: wrap(session, resumed)
-    )
-
-
-def _again(entry: Sent, stored: Mapping[int, Stanza], session: ClientSession) -> bytes:
-    """The bytes of a stanza that is sent again."""
-    stanza = entry.stanza
-    if stanza is None:
-        # A message that has been erased meanwhile has its number all the same.
-        erased = Stanza("message", {"type": "headline"}, to=session.jid, sender=session.account.jid)
-        stanza = stored.get(entry.row or 0, erased)
-    return delayed(stanza, entry.at).wire
+    session.smacks.resumed(h, lambda resumed: wrap(session, resumed))
+    send_again(stream, session)
 
 
 SM = Feature(
