@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from twisted.logger import formatEvent, globalLogPublisher
@@ -59,11 +57,7 @@ class ServerCase(SynchronousTestCase):
     def kill(self, after: float = 60.0) -> None:
         """Start another server with what the disk has, as after ``kill -9``; the old one is left as it is."""
         old = self.world
-        path = Path(old.url.removeprefix("sqlite:"))
-        copy = path.with_name(f"killed-{path.name}")
-        for file in (path, path.with_name(f"{path.name}-wal")):
-            shutil.copy(file, file.with_name(f"killed-{file.name}"))
-        self.start(*self.settings, database=f"sqlite:{copy}", elapsed=old.reactor.seconds() + after)
+        self.start(*self.settings, database=old.copy_of_database(), elapsed=old.reactor.seconds() + after)
 
     def login(self, name: str, *, presence: bool | str = True) -> Client:
         """A client; ``alice/phone`` is logged in as ``alice@localhost/phone``.

@@ -1,0 +1,237 @@
+"""Clients that count for themselves, by what a parser of another kind (libxml2) finds on the wire.
+
+They count by RFC 6120 alone: direct children of the stream that are message, presence or iq in the content
+namespace; nothing of the server's own parser or counters is asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+from lxml import etree
+
+from xmppd.core.jid import JID
+from xmppd.core.stanza import Stanza
+from xmppd.stream.ledger import MODULUS
+from xmppd.stream.session import ClientSession
+from xmppd.testing import Client, InProcessServer
+
+__all__ = ["SM", "Device"]
+
+CLIENT = "{jabber:client}"
+STANZAS = tuple(f"{CLIENT}{kind}" for kind in ("message", "presence", "iq"))
+SM = "urn:xmpp:sm:3"
+
+
+class Tap:
+    """Reads one direction of one connection with libxml2."""
+
+    def __init__(self) -> None:
+        self._parser = etree.XMLPullParser(events=("start", "end"), recover=False)
+        self._depth = 0
+        self.elements: list[Any] = []
+        self.feed(b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>")
+
+    def feed(self, data: bytes) -> None:
+        self._parser.feed(data)
+        for event, element in self._parser.read_events():
+            if event == "start":
+                self._depth += 1
+            else:
+                self._depth -= 1
+                if self._depth == 1:
+                    self.elements.append(element)
+
+    def take(self) -> list[Any]:
+        elements, self.elements = self.elements, []
+        return elements
+
+
+class Seen(NamedTuple):
+    """What is the same of a stanza however often it is sent."""
+
+    tag: str
+    kind: str | None
+    id: str | None
+    sender: str | None
+
+    @classmethod
+    def of(cls, element: Any) -> Seen:
+        return cls(element.tag, element.get("type"), element.get("id"), element.get("from"))
+
+    @property
+    def is_chat(self) -> bool:
+        return self.tag == STANZAS[0] and self.kind == "chat" and self.id is not None
+
+
+class Device:
+    """A client that counts by itself, and honestly unless it is told to lie.
+
+    :param first: where all counters begin (tests start near 2**32).
+
+    :ivar received: stanzas from the server; :ivar acknowledged: those of them that it has acknowledged.
+    :ivar sent: stanzas to the server; :ivar server_handled: the last `h` of the server.
+    :ivar got: what it received in this session, in order.
+    :ivar chats: ids of all chat messages that it was ever sent.
+    :ivar certain: those that it acknowledged, and when it did.
+    """
+
+    def __init__(self, world: InProcessServer, user: str, number: int, first: int = 0) -> None:
+        self.world, self.user, self.first = world, user, first
+        self.jid = f"{user}@localhost/d{number}"
+        self.client: Client | None = None
+        self.session: ClientSession | None = None
+        self.token = ""
+        self.chats: set[str] = set()
+        self.certain: dict[str, float] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self.received = self.acknowledged = self.sent = self.server_handled = self.first
+        self.got: list[Seen] = []
+        #: What was sent in this session, to be sent again where the server has not handled it.
+        self.unacknowledged: list[str] = []
+
+    # -- connections
+
+    def login(self) -> None:
+        """Begin a new session."""
+        self.client = self._connected()
+        self.client.bind(JID.parse(self.jid).resource)
+        self.client.send(f"<enable xmlns='{SM}' resume='true'/>")
+        self._begin()
+        self.read()
+        self._find_session()
+        self.say("<presence/>")
+        self.world.settle()
+
+    def _connected(self) -> Client:
+        client = self.world.connect()
+        client.authenticate(f"{self.user}@localhost", "secret")
+        client.take()
+        self.inbound, self.outbound = Tap(), Tap()
+        return client
+
+    def _find_session(self) -> None:
+        registry = self.world.server.registry
+        self.session = cast(ClientSession | None, registry.session(JID.parse(self.jid)))
+
+    def resume(self, forgotten: int = 0) -> bool:
+        """Come back on another connection; what the server has not handled is sent again.
+
+        :param forgotten: stanzas that it has, and says that it has not.
+        :returns: whether the session was still there; if not, a new one has begun.
+        """
+        forgotten = min(forgotten, (self.received - self.acknowledged) % MODULUS)
+        h = (self.received - forgotten) % MODULUS
+        before = self.got[len(self.got) - forgotten :]
+        self.client = self._connected()
+        self.client.send(f"<resume xmlns='{SM}' previd='{self.token}' h='{h}'/>")
+        self.world.settle()
+        self.received = self.acknowledged = h
+        self.got = self.got[: len(self.got) - forgotten]
+        self._certain()
+        place = len(self.got)
+        answer = self.read()
+        assert answer is not None, "neither resumed nor failed"
+        pending = self._pending(answer.get("h"))
+        resumed = bool(answer.tag == f"{{{SM}}}resumed")
+        if resumed:
+            again = self.got[place : place + forgotten]
+            assert again == before, (self.jid, again, before)
+            self._find_session()
+            self.sent = self.server_handled = int(answer.get("h"))
+            self.unacknowledged = []
+        else:
+            self.login()
+        for text in pending:
+            self.say(text)
+        return resumed
+
+    def _pending(self, h: str | None) -> list[str]:
+        """What the server has not handled of what was sent; all that it may not have, where nobody knows."""
+        missing = (self.sent - (self.server_handled if h is None else int(h))) % MODULUS
+        assert missing <= len(self.unacknowledged), (self.jid, h, self.sent, "h is ahead of what was sent")
+        return self.unacknowledged[len(self.unacknowledged) - missing :]
+
+    def cut(self, half: bytes = b"") -> None:
+        assert self.client is not None
+        if half:
+            self.client.send(half)
+        self.read()
+        self.client.cut()
+        self.client = None
+
+    def lost(self) -> None:
+        """The server is gone."""
+        self.read()
+        self.client = None
+
+    @property
+    def connected(self) -> bool:
+        return self.client is not None and not self.client.closed
+
+    # -- talking
+
+    def waiting(self) -> int:
+        """Stanzas that the server has parsed and not taken yet, because a handler waits for the disk."""
+        if self.client is None:
+            return 0
+        inbox = self.client.stream._inbox
+        return sum(isinstance(item, Stanza) for item in (*inbox._queue, *inbox.reader._items))
+
+    @property
+    def settled(self) -> bool:
+        """Whether the server has handled all that it has taken."""
+        session = self.session
+        return session is None or session.ended or session.ledger is None or session.ledger.settled
+
+    def say(self, text: str) -> None:
+        """Send a stanza and count it."""
+        assert self.client is not None
+        self.outbound.feed(text.encode())
+        assert [element.tag in STANZAS for element in self.outbound.take()] == [True]
+        self.sent = (self.sent + 1) % MODULUS
+        self.unacknowledged.append(text)
+        self.client.send(text)
+
+    def nonza(self, text: str) -> None:
+        assert self.client is not None
+        self.client.send(text)
+
+    def acknowledge(self, h: int) -> None:
+        """Say how many stanzas have been handled."""
+        self.acknowledged = h
+        self._certain()
+        self.nonza(f"<a xmlns='{SM}' h='{h}'/>")
+
+    def _certain(self) -> None:
+        known = len(self.got) - (self.received - self.acknowledged) % MODULUS
+        now = self.world.reactor.seconds()
+        for seen in self.got[:known]:
+            if seen.is_chat and seen.id:
+                self.certain.setdefault(seen.id, now)
+
+    def read(self) -> Any:
+        """Count what the server has sent; the answer is what it said to a resumption."""
+        if self.client is None:
+            return None
+        self.inbound.feed(self.client.take().encode())
+        answer = None
+        for element in self.inbound.take():
+            if element.tag in STANZAS:
+                self._count(element)
+            elif element.tag == f"{{{SM}}}enabled":
+                self.token, self.received = element.get("id"), self.first
+            elif element.tag in (f"{{{SM}}}resumed", f"{{{SM}}}failed"):
+                answer = element
+            elif element.tag == f"{{{SM}}}a":
+                self.server_handled = int(element.get("h"))
+        return answer
+
+    def _count(self, element: Any) -> None:
+        self.received = (self.received + 1) % MODULUS
+        seen = Seen.of(element)
+        self.got.append(seen)
+        if seen.is_chat and element.find(f"{CLIENT}body") is not None:
+            self.chats.add(cast(str, seen.id))
