@@ -150,7 +150,11 @@ class Device:
 
     def _pending(self, h: str | None) -> list[str]:
         """What the server has not handled of what was sent; all that it may not have, where nobody knows."""
-        missing = (self.sent - (self.server_handled if h is None else int(h))) % MODULUS
+        handled = self.server_handled
+        if h is not None and (int(h) - handled) % MODULUS <= MODULUS // 2:
+            handled = int(h)
+        # Else it was written down before the server said more.
+        missing = (self.sent - handled) % MODULUS
         assert missing <= len(self.unacknowledged), (self.jid, h, self.sent, "h is ahead of what was sent")
         return self.unacknowledged[len(self.unacknowledged) - missing :]
 
