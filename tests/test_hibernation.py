@@ -110,7 +110,31 @@ class MessagesTests(RestartCase):
         pad, got = self.resumed("alice", token, 0)
         self.assertEqual(self.bodies_in(got), ["one"])
         self.acknowledge(pad, len(got))
+        self.restart()
         self.assertEqual(self.bodies(self.appear("alice/later")), ["one"])
+
+    def test_priority_that_became_negative(self) -> None:
+        """What it was sent before has arrived when it is acknowledged, also after a restart"""
+        token = self.enable(self.alice)
+        self.write(self.bob, "one")
+        self.tell(self.alice, "<presence><priority>-1</priority></presence>")
+        self.restart()
+        alice, got = self.resumed("alice", token, 0)
+        self.acknowledge(alice, len(got))
+        self.assertEqual(self.bodies(self.appear("alice/later")), [])
+
+    def test_priority_that_was_negative(self) -> None:
+        """What it had then it is not sent once more"""
+        self.alice.close()
+        pad = self.login("alice/pad", presence="-1")
+        token = self.enable(pad)
+        self.write(self.bob, "one", to="alice@localhost/pad")
+        self.acknowledge(pad, 1)
+        self.restart()
+        pad, _ = self.resumed("alice", token, 1)
+        self.tell(pad, "<presence/>")
+        self.assertEqual(self.bodies(pad), [])
+        self.assertEqual(self.bodies(self.appear("alice/later")), [])
 
 
 class LongQueueTests(RestartCase):

@@ -53,6 +53,7 @@ def _entry(entry: Sent) -> list[Any]:
 def encode(session: ClientSession) -> bytes:
     """What of a session is not in a column of its own."""
     assert session.smacks is not None
+    mailbox = session.account.mailbox
     durable = {
         name: value for name, value in session.slots.items() if name in Slot.all and Slot.all[name].durable
     }
@@ -68,6 +69,7 @@ def encode(session: ClientSession) -> bytes:
             "resume_for": session.smacks.resume_for,
             "sent": session.outbox.sent,
             "queue": [_entry(entry) for entry in session.outbox.queue or ()],
+            "shown": [] if mailbox is None else mailbox.shown_to(session),
         }
     ).encode()
 
@@ -185,7 +187,8 @@ class Hibernation:
         session.ledger = Ledger(saved.handled)
         smacks.watch_ledger()
         account.sessions.append(session)
-        mailbox.restore(session, [entry.row for entry in queue if entry.row is not None])
+        rows = [entry.row for entry in queue if entry.row is not None]
+        mailbox.restore(session, rows, state.get("shown", ()))
         return session
 
     def _go_on(self, session: ClientSession, seconds: float) -> None:

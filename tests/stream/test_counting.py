@@ -48,6 +48,8 @@ class Counting(RuleBasedStateMachine):
         #: Ids of chat messages that somebody is to get, by user; and those that were perhaps stored twice.
         self.owed: dict[str, set[str]] = {user: set() for user in USERS}
         self.doubtful: set[str] = set()
+        #: Devices that have been unavailable or of negative priority.
+        self.shy: set[Device] = set()
         for user in USERS:
             self.world.add_user(f"{user}@localhost")
         users = (*USERS, "alice", "bob")
@@ -84,17 +86,28 @@ class Counting(RuleBasedStateMachine):
         said = self.say(who, f"<message to='{address}' type='chat' id='ID'><body>Hi</body>{extra}</message>")
         if said and hint != "no-store":
             self.owed[JID.parse(address).local].add(said)
+        if full < len(self.devices) and self.devices[full] in self.shy:
+            # It waits for another one as well, whoever acknowledges it.
+            self.doubtful.add(said)
 
     @rule(who=who, kind=st.sampled_from(["normal", "headline", "groupchat", "error"]), to=user)
     def odd_message(self, who: int, kind: str, to: str) -> None:
         self.say(who, f"<message to='{to}@localhost/gone' type='{kind}' id='ID'><body>?</body></message>")
 
+    def note_shyness(self, who: int, *, shy: bool) -> None:
+        """Messages to its full JID do not count as delivered (RFC 6121, section 8.5.2)."""
+        device = self.pick(who)
+        if shy and device is not None:
+            self.shy.add(device)
+
     @rule(who=who, priority=st.integers(-1, 2))
     def presence(self, who: int, priority: int) -> None:
+        self.note_shyness(who, shy=priority < 0)
         self.say(who, f"<presence id='ID'><priority>{priority}</priority></presence>")
 
     @rule(who=who)
     def unavailable(self, who: int) -> None:
+        self.note_shyness(who, shy=True)
         self.say(who, "<presence type='unavailable' id='ID'/>")
 
     @rule(who=who, to=user, kind=st.sampled_from(["subscribe", "subscribed", "unsubscribe"]))

@@ -114,19 +114,23 @@ class Mailbox:
         """Nobody is there: the row waits on the disk."""
         self.latest = self.backlog_until = max(self.latest, row)
 
-    def restore(self, session: Session, rows: Iterable[int]) -> None:
-        """A session of the last run has not acknowledged these rows."""
-        counts = session.priority is not None and session.priority >= 0
+    def shown_to(self, session: Session) -> list[tuple[int, bool]]:
+        """Rows that wait although this session has been sent them, and whether it has acknowledged them."""
+        return [(row, row in self._seen) for row, shown in self._shown.items() if shown is session]
+
+    def restore(self, session: Session, rows: Iterable[int], shown: Iterable[tuple[int, bool]] = ()) -> None:
+        """A session of the last run has not acknowledged these rows.
+
+        :param shown: what `shown_to` said of it.
+        """
+        waiting = dict(shown)
         for row in rows:
-            if row <= self.mark or row in self.confirmed:
-                continue
-            if counts:
-                self._shown.pop(row, None)
+            if row > self.mark and row not in self.confirmed and row not in waiting:
                 self._owe(session, row)
                 # Nobody remembers whether it is history: that is looked up when it is to go.
                 self.passing.add(row)
-            elif row not in self.owed:
-                self._shown[row] = session
+        self._shown.update((row, session) for row in waiting)
+        self._seen.update(row for row, seen in waiting.items() if seen)
 
     # -- replay
 
