@@ -129,14 +129,14 @@ class Device:
         self.client.send(f"<resume xmlns='{SM}' previd='{self.token}' h='{h}'/>")
         self.world.settle()
         self.received = self.acknowledged = h
-        self.got = self.got[: len(self.got) - forgotten]
-        self._certain()
-        place = len(self.got)
+        place = len(self.got) - forgotten
+        self.got = self.got[:place]
         answer = self.read()
         assert answer is not None, "neither resumed nor failed"
         pending = self._pending(answer.get("h"))
         resumed = bool(answer.tag == f"{{{SM}}}resumed")
         if resumed:
+            self._certain(place)
             again = self.got[place : place + forgotten]
             assert again == before, (self.jid, again, before)
             self._find_session()
@@ -206,11 +206,11 @@ class Device:
     def acknowledge(self, h: int) -> None:
         """Say how many stanzas have been handled."""
         self.acknowledged = h
-        self._certain()
+        self._certain(len(self.got) - (self.received - h) % MODULUS)
         self.nonza(f"<a xmlns='{SM}' h='{h}'/>")
 
-    def _certain(self) -> None:
-        known = len(self.got) - (self.received - self.acknowledged) % MODULUS
+    def _certain(self, known: int) -> None:
+        """So many of the stanzas of this session are acknowledged."""
         now = self.world.reactor.seconds()
         for seen in self.got[:known]:
             if seen.is_chat and seen.id:
