@@ -42,6 +42,13 @@ CASES: tuple[Case, ...] = (
     Case("ping", "ping, 50 clients", "ping"),
     Case("memory", "memory, 1,000 clients at rest", "memory --clients 1000", repetitions=1),
     Case("memory-5000", "memory, 5,000 clients at rest", "memory --clients 5000", usual=False, repetitions=1),
+    Case(
+        "hibernated",
+        "memory, 10,000 sessions that wait",
+        "hibernated --clients 10000",
+        usual=False,
+        repetitions=1,
+    ),
     Case("muc", "group chat, 50 occupants, one sender", "muc", usual=False),
     Case("muc-5", "group chat, 50 occupants, 5 senders", "muc --senders 5", usual=False),
     Case("flood", "5,000 messages at once", "flood --seconds 20", usual=False),

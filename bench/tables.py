@@ -19,7 +19,8 @@ HOW_TO_READ = """\
 CPU is the server's own time, user and system with all its threads, divided by the units of work done: it
 holds on a busy machine, units/s and latencies do not. Latency is from sending until the last receiver has it.
 KiB a client: resident memory of the server with all clients logged in over TLS, available and at rest for ten
-seconds, less what it had warm and without clients, divided by their number."""
+seconds, less what it had warm and without clients, divided by their number.  Sessions that wait for their
+clients have no connection, and one message each that was not acknowledged."""
 
 
 def explanation(results: Results) -> str:

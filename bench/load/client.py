@@ -224,6 +224,12 @@ class Client(asyncio.Protocol):
         self.send(b"<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>" + answer + b"</response>")
         await self._sasl_step()
 
+    def vanish(self) -> None:
+        """Lose the connection without a word."""
+        self._closing = True
+        if self.transport:
+            self.transport.abort()
+
     def close(self) -> None:
         """Close the stream; that the connection goes is expected from now on."""
         self._closing = True

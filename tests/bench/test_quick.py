@@ -37,6 +37,11 @@ class QuickTests(SynchronousTestCase):
         for case in choose():
             self.assertIn(f"| {case.title} ", done.stdout)
 
+    def test_sessions_that_wait_are_measured(self) -> None:
+        done = run("bench", "--quick", "--only", "hibernated")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("KiB a client", done.stdout)
+
     def test_the_floor_works(self) -> None:
         done = run("bench", "--quick", "--server", "floor-rows", "--only", "chat,ping")
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -258,6 +258,7 @@ class AcknowledgementTests(SmCase):
             self.assertEqual(self.phone.take(), a(3))
         self.world.advance(1)
         self.assertEqual(self.phone.take(), "")
+        self.assertNotIn("<a ", self.phone.ask(PING), "it was told once")
 
     def test_every_request_is_answered(self) -> None:
         """SM S6: also those that wait together"""
@@ -319,8 +320,11 @@ class AskingTests(SmCase):
     def test_server_asks_soon(self) -> None:
         """Also a client that gets little, so that what it has got is known; and only once"""
         self.enable(self.phone)
+        self.world.advance(5 - self.world.reactor.seconds() % 5 - 0.2)
         self.write("one")
         self.assertNotIn("<r ", self.phone.take())
+        self.world.advance(0.2)
+        self.assertEqual(self.phone.take(), "", "it was sent just now")
         for _ in range(4):
             self.world.advance(5)
         self.assertEqual(self.phone.take(), R)

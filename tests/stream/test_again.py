@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from tests.dialogues.case import attribute, split
 from tests.dialogues.test_stream_management import NO_STORE, PING, R, SmCase, a, resume
 from xmppd.core import ns
 from xmppd.storage.errors import FaultError
 from xmppd.stream.again import SLICE
-from xmppd.stream.ledger import MODULUS
 from xmppd.testing import Client
 
 
@@ -101,18 +102,25 @@ class SlicesTests(AgainCase):
         self.assertEqual([*first, *rest], self.all_bodies)
 
     def test_questions_are_about_what_was_written(self) -> None:
-        """A client that answers what it has got so far does not miscount"""
+        """While the archive is slow, a client that answers what it has got so far does not miscount"""
         lines = self.watch_log()
-        phone = self.resumed_and_deaf()
-        phone.take()
-        for _ in range(4):
+        slow: Deferred[None] = Deferred()
+        stored = self.world.server.keeper.stored_messages
+
+        async def wait(session: Any, rows: Any) -> Any:
+            if len(rows) > 1:
+                await slow
+            return await stored(session, rows)
+
+        self.patch(self.world.server.keeper, "stored_messages", wait)
+        phone, _ = self.reconnect("bob", self.token, 0)
+        for _ in range(5):
             self.world.advance(5)
-            phone.transport.producer.resumeProducing()
-            self.world.settle()
-            got = phone.take()
-            if R in got:
-                sent = (self.outbox.sent - self.outbox.unsent) % MODULUS
-                self.acknowledge(phone, sent)
+            self.assertEqual(phone.take(), R)
+            self.acknowledge(phone, 0)
+        slow.callback(None)
+        self.world.settle()
+        self.assertEqual(self.bodies_in(self.read(phone)), self.all_bodies)
         self.assertEqual([line for line in lines() if "miscounts" in line], [])
 
     def test_cut_in_the_middle(self) -> None:
@@ -129,7 +137,6 @@ class SlicesTests(AgainCase):
         phone = self.resumed_and_deaf()
         pad, (_, *again) = self.reconnect("bob", self.token, 0)
         self.assertEqual(self.bodies_in(again), self.all_bodies)
-        phone.transport.producer.resumeProducing()
         self.assertEqual(len(self.bodies(phone)), SLICE)
         self.acknowledge(pad, self.number)
         self.assertFalse(pad.closed)

@@ -207,7 +207,6 @@ class Smacks:
             self._session.outbox.acknowledged(number)
         except TooHigh as problem:
             self._recount.too_high(self._session.jid.text, number, problem.sent)
-            self.resumable = False
             raise too_high(self.xmlns, problem) from None
         if asked_at is not None:
             self._recount.answered(self._session.jid.text, number, asked_at)
