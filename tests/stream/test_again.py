@@ -101,6 +101,19 @@ class SlicesTests(AgainCase):
         rest = self.bodies_in(self.read(phone))
         self.assertEqual([*first, *rest], self.all_bodies)
 
+    def test_more_is_acknowledged_than_was_sent_again(self) -> None:
+        """A client that had it all, and says so only now, is not sent it"""
+        phone = self.resumed_and_deaf()
+        phone.take()
+        self.acknowledge(phone, self.number - 1)
+        self.assertEqual(self.bodies_in(self.read(phone)), [])
+        phone.transport.producer.resumeProducing()
+        self.world.settle()
+        self.write("new")
+        self.assertEqual(self.bodies_in(self.read(phone)), [self.all_bodies[-1], "new"])
+        self.acknowledge(phone, self.number + 1)
+        self.assertFalse(phone.closed)
+
     def test_questions_are_about_what_was_written(self) -> None:
         """While the archive is slow, a client that answers what it has got so far does not miscount"""
         lines = self.watch_log()

@@ -10,6 +10,7 @@ from twisted.trial.unittest import TestCase
 from xmppd.testing import Client, InProcessServer
 
 SM = "urn:xmpp:sm:3"
+PING = "<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>"
 
 
 class MiscountTests(TestCase):
@@ -19,7 +20,8 @@ class MiscountTests(TestCase):
         self.world = InProcessServer()
         self.world.add_user("alice@localhost")
         self.alice: Client = self.world.login("alice@localhost/phone")
-        self.alice.ask(f"<enable xmlns='{SM}' resume='true'/>")
+        enabled = self.alice.ask(f"<enable xmlns='{SM}' resume='true'/>")
+        self.token = enabled.partition(" id='")[2].partition("'")[0]
         self.told: list[str] = []
         globalLogPublisher.addObserver(self.observe)
         self.addCleanup(globalLogPublisher.removeObserver, self.observe)
@@ -58,8 +60,7 @@ class MiscountTests(TestCase):
         """The bug of 2020: archive results that a client does not count.  SM edge case: archive results."""
         self.fill_archive(9)
         counted, page = 0, "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>"
-        ping = "<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>"
-        for request in [page] + 60 * [ping]:
+        for request in [page] + 60 * [PING]:
             for token in re.findall("<iq |<r ", self.alice.ask(request)):
                 if token == "<r ":
                     self.alice.send(f"<a xmlns='{SM}' h='{counted}'/>")
@@ -69,6 +70,7 @@ class MiscountTests(TestCase):
         self.assertIn("9 fewer than were sent", self.told[0])
         self.assertIn("it ignores archive results", self.told[0])
         self.assertIn("iq result p", self.told[0])
+        self.assertIn("message (archive results)", self.told[0])
         self.assertNotIn("secret", self.told[0])
 
     def test_honest_but_late_client_is_left_alone(self) -> None:
@@ -88,3 +90,35 @@ class MiscountTests(TestCase):
         self.assertEqual(1, len(self.told), self.told)
         self.assertIn("2 more than were sent (h 2, sent 0)", self.told[0])
         self.assertIn("it counts nonzas", self.told[0])
+
+    def resume(self, h: int) -> None:
+        """Lose the connection, and come back with that count; what was not acknowledged is sent again."""
+        self.alice.cut()
+        self.alice = self.world.connect()
+        self.alice.authenticate("alice@localhost", "secret")
+        answer = self.alice.ask(f"<resume xmlns='{SM}' previd='{self.token}' h='{h}'/>")
+        self.assertIn("<resumed ", answer)
+
+    def test_off_by_one_after_resumption(self) -> None:
+        """Answers that lag by one each time, since something was sent again."""
+        self.pings_until_asked(3)
+        self.resume(2)
+        counted = 3 - 1
+        self.answer(counted)
+        for _ in range(40):
+            for token in re.findall("<iq |<r ", self.alice.ask(PING)):
+                if token == "<r ":
+                    self.answer(counted)
+                else:
+                    counted += 1
+        self.assertEqual(1, len(self.told), self.told)
+        self.assertIn("1 fewer than were sent", self.told[0])
+        self.assertIn("it is off by one after resumption", self.told[0])
+
+    def test_what_was_sent_again_is_counted_again(self) -> None:
+        self.pings_until_asked(4)
+        self.resume(1)
+        self.answer(4 + 3)
+        self.assertEqual(1, len(self.told), self.told)
+        self.assertIn("3 more than were sent (h 7, sent 4)", self.told[0])
+        self.assertIn("it counts again what was sent again", self.told[0])

@@ -38,6 +38,13 @@ def _group(stanza: Stanza) -> str:
     return {"presence": "presence", "iq": "iqs"}.get(stanza.kind, "messages")
 
 
+def _shown(named: tuple[str, str, str | None, str | None]) -> str:
+    """Kind, type and id; of what the server wraps, and gives no id, what it is."""
+    kind, group, *rest = named
+    wrapped = f"({group})" if group in ("archive results", "carbons") else None
+    return " ".join(filter(None, (kind, *rest, wrapped)))
+
+
 class Recount:
     """What was sent on one session with stream management, by what a client may count wrongly."""
 
@@ -45,7 +52,7 @@ class Recount:
 
     def __init__(self) -> None:
         self._sent: Counter[str] = Counter()
-        self._last: deque[tuple[str, str, str]] = deque(maxlen=LAST)
+        self._last: deque[tuple[str, str, str, str]] = deque(maxlen=LAST)
         self._lag = self._times = 0
         self._told = False
         #: Nonzas of stream management, and stanzas sent again, which nobody must count.
@@ -53,9 +60,10 @@ class Recount:
 
     def sent(self, stanza: Stanza) -> None:
         """A stanza was numbered."""
-        self._sent[_group(stanza)] += 1
+        group = _group(stanza)
+        self._sent[group] += 1
         # Attributes may be as long as stanzas, and these stay in memory.
-        self._last.append((stanza.kind, (stanza.type or "")[:LONGEST], (stanza.id or "")[:LONGEST]))
+        self._last.append((stanza.kind, group, (stanza.type or "")[:LONGEST], (stanza.id or "")[:LONGEST]))
 
     def answered(self, who: str, h: int, asked_at: int) -> None:
         """The client has answered an ``<r/>``.
@@ -101,6 +109,6 @@ class Recount:
             " The last stanzas: {last}. Guesses: {guesses}.",
             session=who,
             what=what,
-            last=", ".join(" ".join(filter(None, each)) for each in self._last) or "none",
+            last=", ".join(map(_shown, self._last)) or "none",
             guesses="; ".join(guesses) or "none",
         )
