@@ -27,6 +27,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.stream.devices import SM, Device
 from xmppd.core.jid import JID
+from xmppd.directory import MARKS_EVERY
 from xmppd.stream.ledger import MODULUS
 from xmppd.testing import InProcessServer
 
@@ -264,9 +265,9 @@ class Counting(RuleBasedStateMachine):
             missing = (device.sent - device.server_handled) % MODULUS
             for text in device.unacknowledged[len(device.unacknowledged) - missing - 1 :]:
                 self.doubtful.update(re.findall(" id='([^']*)'", text))
-            # What was acknowledged just now the disk does not know.
-            now = self.world.reactor.seconds()
-            self.doubtful.update(name for name, when in device.certain.items() if now - when < 0.05)
+            # What was acknowledged just now the disk does not know: it is written down once a second.
+            since = self.world.reactor.seconds() - MARKS_EVERY - 0.1
+            self.doubtful.update(name for name, when in device.certain.items() if when >= since)
             device.lost()
         killed = self.world.copy_of_database()
         self.world.stop()

@@ -246,6 +246,14 @@ class StreamManagementTests(ClientStateCase):
         self.acknowledge(self.alice, 1)
         self.assertFalse(self.alice.closed)
 
+    def test_what_is_let_go_is_asked_about(self) -> None:
+        """It is in the queue like everything else, and bounded with it"""
+        self.tell(self.alice, INACTIVE_NONZA)
+        self.from_bob(*(f"message:{number}:{RECEIVED}" for number in range(9)))
+        self.assertEqual(self.alice.take(), "")
+        self.tell(self.alice, ACTIVE)
+        self.assertEqual(self.alice.take().count(f"<r xmlns='{SM}'/>"), 1)
+
     def test_what_is_held_cannot_be_acknowledged(self) -> None:
         self.tell(self.alice, INACTIVE_NONZA)
         self.from_bob("presence:1:")
