@@ -77,6 +77,16 @@ class MessagesTests(RestartCase):
         self.assertEqual(self.bodies(self.appear("bob/later")), ["last"])
         self.assertTrue(alice.ask(PING + R).endswith(f"<a xmlns='{ns.SM}' h='3'/>"))
 
+    def test_questions_are_answered_as_before(self) -> None:
+        """SM S6: when the commit under way is over"""
+        token = self.enable(self.alice)
+        self.restart()
+        alice, _ = self.resumed("alice", token, 0)
+        alice.send(f"<message to='bob@localhost'><body>Hi</body></message>{R}")
+        self.assertEqual(alice.take(), "")
+        self.world.advance(0.005)
+        self.assertEqual(alice.take(), f"<a xmlns='{ns.SM}' h='1'/>")
+
     def test_confirmed_messages(self) -> None:
         self.write(self.bob, "one")
         self.tell(self.alice, " ")

@@ -20,6 +20,8 @@ __all__ = ["SM", "Device"]
 
 CLIENT = "{jabber:client}"
 STANZAS = tuple(f"{CLIENT}{kind}" for kind in ("message", "presence", "iq"))
+#: What a message says that somebody is to get; copies and results of archives have it deeper inside.
+CONTENT = (f"{CLIENT}body", "{urn:xmpp:receipts}received")
 SM = "urn:xmpp:sm:3"
 
 
@@ -74,6 +76,7 @@ class Device:
     :ivar got: what it received in this session, in order.
     :ivar chats: ids of all chat messages that it was ever sent.
     :ivar certain: those that it acknowledged, and when it did.
+    :ivar twice: those that it was sent twice in one session, with different numbers.
     """
 
     def __init__(self, world: InProcessServer, user: str, number: int, first: int = 0) -> None:
@@ -84,6 +87,7 @@ class Device:
         self.token = ""
         self.chats: set[str] = set()
         self.certain: dict[str, float] = {}
+        self.twice: set[str] = set()
         self._begin()
 
     def _begin(self) -> None:
@@ -236,6 +240,8 @@ class Device:
     def _count(self, element: Any) -> None:
         self.received = (self.received + 1) % MODULUS
         seen = Seen.of(element)
-        self.got.append(seen)
-        if seen.is_chat and element.find(f"{CLIENT}body") is not None:
+        if seen.is_chat and any(element.find(name) is not None for name in CONTENT):
+            if seen in self.got:
+                self.twice.add(cast(str, seen.id))
             self.chats.add(cast(str, seen.id))
+        self.got.append(seen)
