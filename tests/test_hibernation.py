@@ -338,7 +338,7 @@ class UnderWayTests(RestartCase):
         for _ in range(30):
             self.world.advance(1)
         self.successResultOf(stopped)
-        self.assertIn("sessions that are lost: 1 (disk full)", "\n".join(lines()))
+        self.assertIn("no session can be resumed after the next start: disk full", lines())
 
 
 class KillTests(RestartCase):

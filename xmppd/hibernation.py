@@ -24,7 +24,6 @@ from xmppd.routing.router import LocalRouter
 from xmppd.storage import sessions as store
 from xmppd.storage.archive_book import arrived
 from xmppd.storage.database import Database
-from xmppd.storage.errors import StorageError
 from xmppd.stream.csi import activate
 from xmppd.stream.features.sm import SETTLE_WITHIN
 from xmppd.stream.ledger import Ledger
@@ -94,20 +93,18 @@ class Hibernation:
     # -- stop
 
     async def sleep(self) -> None:
-        """All streams are closed: write down what can be resumed, end the rest properly."""
+        """All streams are closed: write down what can be resumed, end the rest properly.
+
+        :raises StorageError: that is not possible now.
+        """
         await self._settled()
         for session in self._sessions():
             activate(session)
             if session.smacks is None or not session.smacks.resumable or session.account.id is None:
                 self._services.keeper.end(session)
         saved = [self._saved(session) for session in self._sessions()]
-        if not saved:
-            return
-        try:
+        if saved:
             await self._database.write("save sessions", store.save_all, saved)
-        except StorageError as problem:
-            _log.error("sessions that are lost: {number} ({problem})", number=len(saved), problem=problem)
-        else:
             _log.info("sessions that can be resumed after the next start: {number}", number=len(saved))
 
     def _sessions(self) -> list[ClientSession]:

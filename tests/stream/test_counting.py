@@ -262,7 +262,7 @@ class Counting(RuleBasedStateMachine):
         self.world.stop()
         for device in self.devices:
             device.lost()
-        self._start(self.world.database_url)
+        self._start(self.world.url)
 
     @rule()
     def kill(self) -> None:
