@@ -9,8 +9,11 @@ from twisted.internet.defer import Deferred
 
 from tests.dialogues.case import ServerCase, SlowDatabase, split
 from xmppd.core import ns
+from xmppd.storage import accounts
+from xmppd.storage.database import Database
 from xmppd.storage.errors import FaultError
 from xmppd.storage.group import Outcome
+from xmppd.storage.threads import NoThreads
 from xmppd.testing import Client
 
 R = f"<r xmlns='{ns.SM}'/>"
@@ -254,6 +257,24 @@ class ExpiredTests(RestartCase):
         self.assertEqual([xml.partition(" ")[0] for xml in answers], ["<iq", "<message"])
         self.assertEqual(self.bodies(self.appear("alice/later")), ["kept"])
         self.restart()
+        self.assertEqual(self.account("alice").sessions, [])
+
+    def test_account_that_was_disabled_meanwhile(self) -> None:
+        """Nobody comes back to its sessions, whatever time they had left"""
+        self.write(self.bob, "lost", to="alice@localhost/home", content=NO_STORE)
+        self.bob.take()
+        self.tell(self.bob, PING)
+        self.world.stop()
+        self.world.database = Database(self.world.reactor, self.world.url, threads=NoThreads)
+        self.world.wait_for(self.world.database.open())
+        number, disabled = self.account("alice").id, accounts.AccountState.DISABLED
+        self.world.wait_for(self.world.database.write("disable", accounts.set_state, number, disabled))
+        self.world.wait_for(self.world.database.close())
+        self.restart(after=1)
+        self.world.settle()
+        _, got = self.resumed("bob", self.token, 0)
+        self.assertIn("<service-unavailable ", "".join(got))
+        self.assertIn("<presence from='alice@localhost/home' to='bob@localhost' type='un", "".join(got))
         self.assertEqual(self.account("alice").sessions, [])
 
     def test_h_stays_known(self) -> None:

@@ -153,6 +153,15 @@ class LimitTests(ServerCase):
         names = [session.jid.resource for session in self.account("alice").sessions]
         self.assertEqual(names, ["a", "c", "d"])
 
+    def test_the_one_with_the_least_time_left_makes_room(self) -> None:
+        clients = [self.login(f"alice/{name}") for name in "abc"]
+        for client, seconds in ((clients[0], 60), (clients[1], 30), (clients[2], 90)):
+            self.enable(client, attributes=f" max='{seconds}'")
+            client.cut()
+        self.login("alice/d")
+        names = [session.jid.resource for session in self.account("alice").sessions]
+        self.assertEqual(names, ["a", "c", "d"])
+
     def test_the_same_resource_needs_no_room(self) -> None:
         for name in "abcc":
             self.login(f"alice/{name}")

@@ -149,9 +149,10 @@ class Hibernation:
         woken: list[tuple[ClientSession, float]] = []
         for saved in await self._database.write("take sessions", store.take_all, remembered_until):
             account = accounts.get(saved.account)
-            if account is not None and account.enabled:
+            if account is not None:
+                seconds = saved.expires - now if account.enabled else 0.0
                 try:
-                    woken.append((self._restored(account, saved), saved.expires - now))
+                    woken.append((self._restored(account, saved), seconds))
                 except Exception:
                     _log.failure("a session of {account} could not be taken up again", account=account)
         # Not before all are there: what one of them owes is not given to another.

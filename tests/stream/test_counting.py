@@ -236,7 +236,8 @@ class Counting(RuleBasedStateMachine):
     def begin_anew(self, who: int) -> None:
         """The same resource is bound again: the session that waits ends."""
         device = self.pick(who, connected=False)
-        if device is not None:
+        # Another server may not have handled what was sent last: that is to be sent again.
+        if device is not None and device.session is not None:
             self.world.settle()
             device.login()
 
