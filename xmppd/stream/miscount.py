@@ -27,22 +27,15 @@ LAST: Final = 10
 LONGEST: Final = 64
 
 
-def _group(stanza: Stanza) -> str:
-    """What a client might leave out of its count."""
-    if stanza.kind == "message" and stanza.children:
-        namespace = stanza.children[0][0]
-        if namespace == ns.MAM:
-            return "archive results"
-        if namespace == ns.CARBONS:
-            return "carbons"
-    return {"presence": "presence", "iq": "iqs"}.get(stanza.kind, "messages")
+#: What a client might leave out of its count: kinds of stanzas, and what a message is that wraps another one.
+_KINDS: Final = {"message": "messages", "presence": "presence", "iq": "iqs"}
+_WRAPPERS: Final = {ns.MAM: "archive results", ns.CARBONS: "carbons"}
 
 
-def _shown(named: tuple[str, str, str | None, str | None]) -> str:
+def _shown(kind: str, group: str, *named: str) -> str:
     """Kind, type and id; of what the server wraps, and gives no id, what it is."""
-    kind, group, *rest = named
-    wrapped = f"({group})" if group in ("archive results", "carbons") else None
-    return " ".join(filter(None, (kind, *rest, wrapped)))
+    wrapped = f"({group})" if group in _WRAPPERS.values() else ""
+    return " ".join(filter(None, (kind, *named, wrapped)))
 
 
 class Recount:
@@ -60,10 +53,14 @@ class Recount:
 
     def sent(self, stanza: Stanza) -> None:
         """A stanza was numbered."""
-        group = _group(stanza)
+        kind, children = stanza.kind, stanza.children
+        group = _KINDS[kind]
+        if children and kind == "message":
+            group = _WRAPPERS.get(children[0][0], group)
         self._sent[group] += 1
         # Attributes may be as long as stanzas, and these stay in memory.
-        self._last.append((stanza.kind, group, (stanza.type or "")[:LONGEST], (stanza.id or "")[:LONGEST]))
+        attrs = stanza.attrs
+        self._last.append((kind, group, attrs.get("type", "")[:LONGEST], attrs.get("id", "")[:LONGEST]))
 
     def answered(self, who: str, h: int, asked_at: int) -> None:
         """The client has answered an ``<r/>``.
@@ -109,6 +106,6 @@ class Recount:
             " The last stanzas: {last}. Guesses: {guesses}.",
             session=who,
             what=what,
-            last=", ".join(map(_shown, self._last)) or "none",
+            last=", ".join(_shown(*each) for each in self._last) or "none",
             guesses="; ".join(guesses) or "none",
         )
