@@ -7,6 +7,7 @@ is written down was never unavailable.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -46,7 +47,24 @@ def _stanza(text: str | None) -> Stanza | None:
 
 
 def _entry(entry: Sent) -> list[Any]:
-    return [entry.row, entry.at, _text(entry.stanza) if entry.row is None else None]
+    if entry.row is not None or entry.stanza is None:
+        return [entry.row, entry.at, None, 0]
+    return [None, entry.at, _text(entry.stanza), entry.stanza.holders]
+
+
+def _sent(entry: list[Any], shared: dict[str, Stanza]) -> Sent:
+    """One entry of a queue.
+
+    :param shared: what several sessions of the account were given: it is one stanza again.
+    """
+    row, at, text, holders = entry
+    if text is None:
+        return Sent(None, row, at)
+    stanza = shared.get(text) or arrived(text.encode())
+    stanza.holders = holders
+    if holders > 1:
+        shared[text] = stanza
+    return Sent(stanza, row, at)
 
 
 def encode(session: ClientSession) -> bytes:
@@ -146,13 +164,14 @@ class Hibernation:
         now = self._services.now()
         accounts = {account.id: account for account in self._registry.accounts()}
         remembered_until = int(now + store.REMEMBERED_FOR)
+        shared: defaultdict[int, dict[str, Stanza]] = defaultdict(dict)
         woken: list[tuple[ClientSession, float]] = []
         for saved in await self._database.write("take sessions", store.take_all, remembered_until):
             account = accounts.get(saved.account)
             if account is not None:
                 seconds = saved.expires - now if account.enabled else 0.0
                 try:
-                    woken.append((self._restored(account, saved), seconds))
+                    woken.append((self._restored(account, saved, shared[saved.account]), seconds))
                 except Exception:
                     _log.failure("a session of {account} could not be taken up again", account=account)
         # Not before all are there: what one of them owes is not given to another.
@@ -162,7 +181,9 @@ class Hibernation:
         if number:
             _log.info("sessions of the last run that can be resumed: {number}", number=number)
 
-    def _restored(self, account: Account, saved: store.SavedSession) -> ClientSession:
+    def _restored(
+        self, account: Account, saved: store.SavedSession, shared: dict[str, Stanza]
+    ) -> ClientSession:
         state = json.loads(saved.payload)
         mailbox, services = account.mailbox, self._services
         assert mailbox is not None
@@ -170,7 +191,7 @@ class Hibernation:
         session = ClientSession(JID.parse(state["jid"]), account, outbox, state["since"])
         session.priority, session.presence = state["priority"], _stanza(state["presence"])
         session.slots, session.description = state["slots"], state["description"]
-        queue = [Sent(_stanza(text), row, at) for row, at, text in state["queue"]]
+        queue = [_sent(entry, shared) for entry in state["queue"]]
         smacks = Smacks(
             session,
             state["xmlns"],

@@ -745,6 +745,51 @@ class DeadSessionTests(SmCase):
             self.assertIn("from='bob@localhost/phone'", xml)
             self.assertIn("<service-unavailable ", xml)
 
+    def both_get(self, body: str) -> tuple[Client, str]:
+        """A message that nobody keeps goes to two devices; the other one, and its token."""
+        pad = self.login("bob/pad")
+        token = self.enable(pad)
+        no_store = "<no-store xmlns='urn:xmpp:hints'/>"
+        self.tell(
+            self.alice,
+            f"<message to='bob@localhost' type='chat' id='{body}'><body>{body}</body>{no_store}</message>",
+        )
+        self.assertEqual(self.bodies(pad), [body])
+        return pad, token
+
+    def test_what_another_device_has_is_not_given_to_it_again(self) -> None:
+        """Nor does it come back"""
+        pad, _ = self.both_get("one")
+        self.die()
+        self.assertEqual(self.bodies(pad), [])
+        self.assertEqual(self.take(self.alice), [])
+
+    def test_what_no_device_has_acknowledged_comes_back_once(self) -> None:
+        pad, _ = self.both_get("one")
+        pad.cut()
+        self.die()
+        (answer,) = self.take(self.alice)
+        self.assertIn("type='error' id='one'", answer)
+
+    def test_what_another_device_has_across_a_restart(self) -> None:
+        _, token = self.both_get("one")
+        self.restart()
+        pad, got = self.reconnect("bob", token, 1)
+        self.assertIn("<resumed ", got[0])
+        self.world.advance(601)
+        self.world.settle()
+        self.assertEqual(self.account("bob").sessions, [pad.stream.session])
+        self.assertEqual(self.bodies(pad), [])
+
+    def test_what_no_device_has_acknowledged_across_a_restart(self) -> None:
+        self.both_get("one")
+        self.restart()
+        self.alice = self.login("alice/home")
+        self.world.advance(601)
+        self.world.settle()
+        self.assertEqual(self.account("bob").sessions, [])
+        self.assertEqual(self.alice.take().count("<service-unavailable "), 1)
+
     def test_requests_are_answered(self) -> None:
         self.tell(self.alice, "<iq to='bob@localhost/phone' type='get' id='i'><x xmlns='test:x'/></iq>")
         self.die()

@@ -68,9 +68,10 @@ class Stanza:
     :ivar sender: who sent it, as the server vouches for it (never what the client claims).
     :ivar inner: the bytes of the children, one after the other.
     :ivar children: where each child stands in `inner`.
+    :ivar holders: how many sessions were given it that may have it still, where no archive does.
     """
 
-    __slots__ = ("_alone", "_wire", "attrs", "children", "inner", "kind", "sender", "to")
+    __slots__ = ("_alone", "_wire", "attrs", "children", "holders", "inner", "kind", "sender", "to")
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class Stanza:
         self.children = children
         self.to = to
         self.sender = sender
+        self.holders = 1
         self._wire: bytes | None = None
         #: Kept for the archives of both sides; a stanza that waits for an acknowledgement is another one.
         self._alone: bytes | None = None

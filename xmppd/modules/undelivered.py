@@ -41,8 +41,14 @@ class Undelivered(Module):
             if row is None and stanza.sender not in (None, account.jid, self.context.domain):
                 if stanza.kind == "iq":
                     self._answer(stanza)
-                elif stanza.kind == "message":
+                elif stanza.kind == "message" and self._was_last(stanza):
                     self._pass_on(stanza, at, account)
+
+    @staticmethod
+    def _was_last(stanza: Stanza) -> bool:
+        """Whether no other session has it, or has had it."""
+        stanza.holders -= 1
+        return stanza.holders <= 0
 
     def _answer(self, stanza: Stanza) -> None:
         if stanza.type in ("get", "set"):
@@ -55,7 +61,10 @@ class Undelivered(Module):
             return
         blocked = is_blocked(self.context.host, account, stanza.sender)
         others = () if blocked else decide(kind, account.jid, account.sessions).recipients
-        for session in others:
-            session.send(delayed(stanza, at, self.context.domain))
         if not others:
             self.context.router.refuse(stanza, StanzaError("service-unavailable"))
+            return
+        passed_on = delayed(stanza, at, self.context.domain)
+        passed_on.holders = len(others)
+        for session in others:
+            session.send(passed_on)

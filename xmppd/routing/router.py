@@ -191,6 +191,7 @@ class LocalRouter:
         event.delivered = list(decision.recipients)
         mailbox = account.mailbox
         if decision.recipients:
+            stanza.holders = len(decision.recipients)
             for session in decision.recipients:
                 if mailbox is None:
                     session.send(stanza)
