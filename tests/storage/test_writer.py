@@ -540,6 +540,36 @@ class CloseTests(WriterTestCase):
         self.successResultOf(closed)
         self.assertEqual(self.heard, ["a", "b"])
 
+    def test_row_of_a_completion_that_closes_is_written(self) -> None:
+        """As when the end waits for its last write, and then has the marks written"""
+        closed: list[Deferred[None]] = []
+
+        def go_on(_: object) -> None:
+            self.append("b")
+            closed.append(self.close())
+
+        self.writer.write("last", lambda cursor: None, ()).addCallback(go_on)
+        self.clock.advance(0.005)
+        self.runner.end(values={0: None})
+        self.assertNoResult(closed[0])
+        self.clock.advance(0)
+        self.assertEqual(self.names(), [["last"], ["b"]])
+        self.runner.end()
+        self.successResultOf(closed[0])
+        self.assertEqual(self.heard, ["b"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_observer_that_closes_a_faulted_writer(self) -> None:
+        """That attempt was the last one"""
+        closed: list[Deferred[None]] = []
+        self.patch(self.observer, "on_fault", lambda _: closed.append(self.close()))
+        self.append("a")
+        self.clock.advance(0.005)
+        self.fail_group()
+        self.successResultOf(closed[0])
+        self.assertEqual(self.names(), [["a"]])
+        self.assertEqual(self.heard, [("a", "ClosedError")])
+
     def test_faulted_writer_makes_one_last_attempt(self) -> None:
         self.append("a")
         self.clock.advance(0.005)

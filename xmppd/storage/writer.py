@@ -290,6 +290,7 @@ class GroupWriter:
         if self.faulted:
             self._recovered()
         self._check_drained()
+        # Not before: whoever was told may have queued more, or closed.
         self._busy = False
         if self._queue:
             self._start_in(self._delay())
