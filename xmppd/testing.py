@@ -116,6 +116,8 @@ class InProcessServer:
     :param settings: like ``--set`` on the command line, for example ``limits.sm_queue=10``.
     :param database: another database than a new one.
     :param elapsed: seconds since `BEGINNING` at the start.
+
+    :ivar url: its database; another server can go on with it once this one has ended.
     """
 
     def __init__(
@@ -197,6 +199,11 @@ class InProcessServer:
         if self.running:
             self.running = False
             self.wait_for(self.server.stop())
+
+    def crash(self) -> None:
+        """End as with ``kill -9``: nothing is said to anybody, and what is not committed is lost."""
+        self.running = False
+        self.database.abandon()
 
 
 class Client:

@@ -283,6 +283,21 @@ class PassingTests(unittest.SynchronousTestCase):
         box.read_to(1)
         box.end_replay(phone)
         self.assertEqual((phone.rows, box.mark), ([3], 2))
+    def test_row_that_was_confirmed_while_it_was_read_is_not_kept_in_mind(self) -> None:
+        box, phone, desk = mailbox(), session(), session()
+        box.passing.add(1)
+        box.deliver(phone, message(), 1)
+        box.wait(2)
+        box.begin_replay(desk)
+        box.confirm([1])
+        self.assertFalse(box.claim(desk, 1, passing=True))
+        self.assertEqual((box.take_finished(), box.passing), ([1], set()))
+
+    def test_claimed_row_is_finished_when_it_is_confirmed(self) -> None:
+        box, phone = mailbox(0, (), 1), session()
+        self.assertTrue(box.claim(phone, 1, passing=True))
+        box.confirm([1])
+        self.assertEqual(box.take_finished(), [1])
 
     def test_history_stays(self) -> None:
         box, phone = mailbox(), session()

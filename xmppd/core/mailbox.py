@@ -144,10 +144,15 @@ class Mailbox:
         self._replaying, self._held_bytes = session, 0
         return True
 
-    def claim(self, session: Session, row: int) -> bool:
-        """Whether a row of the backlog is to be sent to a session, which owes it from now on."""
+    def claim(self, session: Session, row: int, *, passing: bool = False) -> bool:
+        """Whether a row of the backlog is to be sent to a session, which owes it from now on.
+
+        :param passing: whether it is no part of the history.
+        """
         if row <= self.mark or row in self.confirmed or row in self.owed:
             return False
+        if passing:
+            self.passing.add(row)
         self._owe(session, row)
         if self._shown.get(row) is not session:
             return True

@@ -106,9 +106,7 @@ class Offline(Module):
         for row in rows:
             if row.seq > until:
                 break
-            if not row.history:
-                mailbox.passing.add(row.seq)
-            if mailbox.claim(session, row.seq):
+            if mailbox.claim(session, row.seq, passing=not row.history):
                 if row.history and row.seq <= FETCHED_UNTIL.get(session):
                     mailbox.confirm((row.seq,))
                 else:

@@ -213,6 +213,10 @@ class Database:
             await self._no_reads
         self._close_pools()
 
+    def abandon(self) -> None:
+        """Let go of it as a process does that is killed: what is queued is lost. For tests without threads."""
+        self._close_pools()
+
     def _close_pools(self) -> None:
         for pool in (self._read_pool, self._write_pool):
             if pool is not None:
