@@ -150,6 +150,22 @@ class MessagesTests(RestartCase):
         self.assertEqual(self.bodies(self.appear("alice/later")), [])
 
 
+    def test_what_another_session_owes(self) -> None:
+        """Whichever is taken up first: it is not given away, and sessions stay in their order"""
+        tokens = {}
+        for name in ("desk", "pad", "phone"):
+            client = self.login(f"alice/{name}", presence="0")
+            tokens[name] = self.enable(client)
+            self.write(self.bob, name, to=f"alice@localhost/{name}")
+            self.world.advance(1)
+        self.restart()
+        sessions = self.account("alice").sessions
+        self.assertEqual([session.jid.resource for session in sessions], list(tokens))
+        for name, token in tokens.items():
+            _, got = self.resumed("alice", token, 0)
+            self.assertEqual(self.bodies_in(got), [name])
+
+
 class LongQueueTests(RestartCase):
     settings = ("limits.sm_queue=10",)
 

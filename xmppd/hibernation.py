@@ -174,6 +174,9 @@ class Hibernation:
                     woken.append((self._restored(account, saved, shared[saved.account]), seconds))
                 except Exception:
                     _log.failure("a session of {account} could not be taken up again", account=account)
+        woken.sort(key=lambda pair: pair[0].since)
+        for session, _ in woken:
+            session.account.sessions.append(session)
         # Not before all are there: what one of them owes is not given to another.
         for session, seconds in woken:
             self._go_on(session, seconds)
@@ -205,7 +208,6 @@ class Hibernation:
         outbox.restore(queue, state["sent"])
         session.ledger = Ledger(saved.handled)
         smacks.watch_ledger()
-        account.sessions.append(session)
         rows = [entry.row for entry in queue if entry.row is not None]
         mailbox.restore(session, rows, state.get("shown", ()))
         return session
