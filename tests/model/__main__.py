@@ -1,0 +1,80 @@
+"""Hold the server against its promises for long: ``python -m tests.model --steps 1000000``.
+
+Each process has its own random numbers; what a failure prints (the seed, and the shortest way to it that was
+found) is enough to have it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import time
+import traceback
+
+from hypothesis import HealthCheck, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.model.machine import Machine, done, prepare
+
+#: Runs of so many examples with one seed: what hypothesis remembers of them is forgotten then.
+EXAMPLES, LENGTH = 100, 150
+
+
+def run(first: int, steps: int) -> int:
+    """Run until so many steps are done, or a promise is broken; the exit code says which."""
+    prepare(setattr)
+    number, began = first, time.monotonic()
+    while done["steps"] < steps:
+        try:
+            run_state_machine_as_test(
+                seed(number)(Machine),
+                settings=settings(
+                    max_examples=EXAMPLES,
+                    stateful_step_count=LENGTH,
+                    deadline=None,
+                    database=None,
+                    report_multiple_bugs=False,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        except Exception:
+            traceback.print_exc()
+            print(f"FAILED with --seed {number}; {summary(began)}", flush=True)
+            return 1
+        print(f"seed {number}: {summary(began)}", flush=True)
+        number += 1
+    return 0
+
+
+def summary(began: float) -> str:
+    """What was done so far, in words."""
+    told = ", ".join(f"{number} {name}" for name, number in sorted(done.items()) if name != "steps")
+    return f"{done['steps']} steps in {time.monotonic() - began:.0f} s: {told}"
+
+
+def main() -> int:
+    """Run from the command line; the exit code says whether all is well."""
+    parser = argparse.ArgumentParser(prog="python -m tests.model", description=__doc__)
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    given = parser.parse_args()
+    if given.jobs == 1:
+        return run(given.seed, given.steps)
+    share = ["--steps", str(-(-given.steps // given.jobs)), "--jobs", "1"]
+    command = [sys.executable, "-m", "tests.model", *share, "--seed"]
+    jobs = [subprocess.Popen([*command, str(given.seed + n * 1_000_000)]) for n in range(given.jobs)]
+    try:
+        codes = [job.wait() for job in jobs]
+    finally:
+        for job in jobs:
+            job.terminate()
+    print("every promise was kept" if not any(codes) else "FAILED")
+    return max(codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
