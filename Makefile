@@ -9,6 +9,7 @@ TESTS ?= tests
 TARGET ?= xml
 SECONDS ?= 600
 SECONDS_OF_COUNTING ?= 3600
+STEPS_OF_MODEL ?= 1000000
 KILLS ?= 200
 SECONDS_OF_SOAK ?= 3600
 # What to measure (without, all), and more arguments for it: make compare ONLY="chat,login" ARGS="--write"
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517
 INTEROP := tests/interop
 
-.PHONY: run test lint format bench compare growth docs counting kills soak playground fuzz strangers clean
+.PHONY: run test lint format bench compare growth docs counting model kills soak playground fuzz strangers clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/made-run
@@ -60,8 +61,11 @@ docs: $(VENV)/made-run
 
 # The counters of stream management against the wire, for an hour (tests/stream/test_counting.py).
 counting: $(VENV)/made-test
-	XMPPD_COUNTING_EXAMPLES=1000000 timeout --preserve-status $(SECONDS_OF_COUNTING) \
-		$(BIN)/python -m twisted.trial tests.stream.test_counting
+	@$(BIN)/python -m tests.stream.counting --seconds $(SECONDS_OF_COUNTING) $(ARGS)
+
+# The server and clients with several devices against a model of its promises (tests/model/promises.py).
+model: $(VENV)/made-test
+	@$(BIN)/python -m tests.model --steps $(STEPS_OF_MODEL) $(ARGS)
 
 # The server killed under load; afterwards everything acknowledged is there (tests/endurance/kill.py).
 kills: $(VENV)/made-test

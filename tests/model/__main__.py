@@ -11,48 +11,23 @@ import os
 import random
 import subprocess
 import sys
-import time
-import traceback
-
-from hypothesis import HealthCheck, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.machine import Machine, done, prepare
-
-#: Runs of so many examples with one seed: what hypothesis remembers of them is forgotten then.
-EXAMPLES, LENGTH = 100, 150
+from tests.support import rounds
 
 
 def run(first: int, steps: int) -> int:
     """Run until so many steps are done, or a promise is broken; the exit code says which."""
     prepare(setattr)
-    number, began = first, time.monotonic()
-    while done["steps"] < steps:
-        try:
-            run_state_machine_as_test(
-                seed(number)(Machine),
-                settings=settings(
-                    max_examples=EXAMPLES,
-                    stateful_step_count=LENGTH,
-                    deadline=None,
-                    database=None,
-                    report_multiple_bugs=False,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
-        except Exception:
-            traceback.print_exc()
-            print(f"FAILED with --seed {number}; {summary(began)}", flush=True)
-            return 1
-        print(f"seed {number}: {summary(began)}", flush=True)
-        number += 1
-    return 0
+    return rounds.run(
+        Machine, first, examples=100, length=150, enough=lambda _: done["steps"] >= steps, done=summary
+    )
 
 
-def summary(began: float) -> str:
+def summary() -> str:
     """What was done so far, in words."""
     told = ", ".join(f"{number} {name}" for name, number in sorted(done.items()) if name != "steps")
-    return f"{done['steps']} steps in {time.monotonic() - began:.0f} s: {told}"
+    return f"{done['steps']} steps: {told}"
 
 
 def main() -> int:

@@ -22,6 +22,8 @@ NAMES: Final = ("alice", "bob", "carol")
 #: Devices by account: they write to each other all the time.
 DEVICES: Final = (("alice", 2), ("bob", 3), ("carol", 1))
 _BLOCKING: Final = "urn:xmpp:blocking"
+#: What happens to all of them at once.
+RARE: Final = ("evening", "night", "restart", "restart", "kill", "kill", "last")
 _RETRACTION: Final = Content("chat", "<body>I said nothing</body>")
 
 #: How often what was done, by name.
@@ -291,7 +293,7 @@ class Machine(RuleBasedStateMachine):
             if device.unbroken and device.connected and not device.stalled and device.session is not None:
                 self.promises.answered(device.session)
 
-    @step(event=st.sampled_from(("evening", "night", "restart", "restart", "kill", "kill", "last")), of=name, part=part)
+    @step(event=st.sampled_from(RARE), of=name, part=part)
     def great_things_happen(self, event: str, of: str, part: float) -> None:
         """What is rare."""
         if event == "restart":

@@ -289,9 +289,7 @@ class Promises:
 
     # -- messages
 
-    def send(
-        self, name: str, content: Content, by: Session, to: Account, resource: str, now: float
-    ) -> Mail:
+    def send(self, name: str, content: Content, by: Session, to: Account, resource: str, now: float) -> Mail:
         """A session sends a message, and the server has taken it."""
         sender = by.account
         live = recipients(content.kind, resource, to.sessions)
@@ -370,7 +368,7 @@ class Promises:
 
     @staticmethod
     def _in_order(session: Session, mail: Mail, *, late: bool) -> None:
-        """First what had waited, then what came since; what somebody held who has ended comes when it comes."""
+        """First what had waited, then what came since; what an ended session held comes any time."""
         waited = mail.order < session.ready_since
         if not mail.kept or late is not waited or mail.freed > session.ready_since:
             return

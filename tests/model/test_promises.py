@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from twisted.trial.unittest import TestCase
 
 from tests.model.machine import Machine, prepare
 
-EXAMPLES = int(os.environ.get("XMPPD_MODEL_EXAMPLES", "30"))
-STEPS = int(os.environ.get("XMPPD_MODEL_STEPS", "50"))
+#: How many courses of things are tried here, and how long they are.
+EXAMPLES, STEPS = 30, 50
 
 
 class PromiseTests(TestCase):

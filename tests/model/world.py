@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final, cast
 
-
 from tests.model.promises import Account, Broken, Mail, Promises, Session
 from tests.support.tap import Tap
 from xmppd.core.jid import JID
@@ -227,7 +226,6 @@ class Device:
         self.client = self.world.server.connect()
         self.client.authenticate(self.jid.partition("/")[0], "secret")
         self._tap = Tap()
-        self._tap.begin()
         return self.client
 
     def login(self, *, manage: bool, carbons: bool) -> None:
@@ -494,5 +492,3 @@ class Device:
                 self.numbered.append((self.received, mail))
             else:
                 self.loose.append(mail)
-
-

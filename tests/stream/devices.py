@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, cast
 
-from lxml import etree
-
+from tests.support.tap import Tap
 from xmppd.core.jid import JID
 from xmppd.core.stanza import Stanza
 from xmppd.stream.ledger import MODULUS
@@ -23,30 +22,6 @@ STANZAS = tuple(f"{CLIENT}{kind}" for kind in ("message", "presence", "iq"))
 #: What a message says that somebody is to get; copies and results of archives have it deeper inside.
 CONTENT = (f"{CLIENT}body", "{urn:xmpp:receipts}received")
 SM = "urn:xmpp:sm:3"
-
-
-class Tap:
-    """Reads one direction of one connection with libxml2."""
-
-    def __init__(self) -> None:
-        self._parser = etree.XMLPullParser(events=("start", "end"), recover=False)
-        self._depth = 0
-        self.elements: list[Any] = []
-        self.feed(b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>")
-
-    def feed(self, data: bytes) -> None:
-        self._parser.feed(data)
-        for event, element in self._parser.read_events():
-            if event == "start":
-                self._depth += 1
-            else:
-                self._depth -= 1
-                if self._depth == 1:
-                    self.elements.append(element)
-
-    def take(self) -> list[Any]:
-        elements, self.elements = self.elements, []
-        return elements
 
 
 class Seen(NamedTuple):

@@ -9,7 +9,6 @@ bug that this project began with).  In the end no message is lost, and none come
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 
@@ -32,9 +31,8 @@ from xmppd.stream.ledger import MODULUS
 from xmppd.testing import InProcessServer
 
 USERS = ("alice", "bob", "carol")
-#: How long a run goes on; the defaults are for CI.
-EXAMPLES = int(os.environ.get("XMPPD_COUNTING_EXAMPLES", "40"))
-STEPS = int(os.environ.get("XMPPD_COUNTING_STEPS", "60"))
+#: How many courses of things are tried here, and how long they are.
+EXAMPLES, STEPS = 40, 60
 
 
 class Counting(RuleBasedStateMachine):

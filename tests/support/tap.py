@@ -8,20 +8,17 @@ from lxml import etree
 
 __all__ = ["Tap"]
 
-HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+_HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
 
 
 class Tap:
-    """Collects the direct children of a stream."""
+    """Collects the direct children of a stream that has begun before."""
 
     def __init__(self) -> None:
         self._parser = etree.XMLPullParser(events=("start", "end"), recover=False)
         self._depth = 0
         self.elements: list[Any] = []
-
-    def begin(self) -> None:
-        """The stream has begun before; its header will not come."""
-        self.feed(HEADER)
+        self.feed(_HEADER)
 
     def feed(self, data: bytes) -> None:
         """Bytes have come."""

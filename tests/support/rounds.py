@@ -1,0 +1,51 @@
+"""State machines for long, in rounds: hypothesis remembers every example of one, a gigabyte in an hour."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, seed, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+__all__ = ["run"]
+
+
+def run(
+    machine: type[RuleBasedStateMachine],
+    first: int,
+    *,
+    examples: int,
+    length: int,
+    enough: Callable[[float], bool],
+    done: Callable[[], str],
+) -> int:
+    """Run rounds until it is enough, or something is found; the exit code says which.
+
+    :param first: the seed of the first round; the next one has the next number.
+    :param examples: of a round; each has at most so many steps (length).
+    :param enough: whether to stop, after so many seconds.
+    :param done: what was done so far, in words.
+    """
+    number, began = first, time.monotonic()
+    while not enough(time.monotonic() - began):
+        try:
+            run_state_machine_as_test(
+                seed(number)(machine),
+                settings=settings(
+                    max_examples=examples,
+                    stateful_step_count=length,
+                    deadline=None,
+                    database=None,
+                    report_multiple_bugs=False,
+                    suppress_health_check=list(HealthCheck),
+                ),
+            )
+        except Exception:
+            traceback.print_exc()
+            print(f"FAILED with --seed {number}, in {time.monotonic() - began:.0f} s: {done()}", flush=True)
+            return 1
+        print(f"seed {number}, {time.monotonic() - began:.0f} s: {done()}", flush=True)
+        number += 1
+    return 0
