@@ -133,6 +133,8 @@ class Hibernation:
 
         That is not waited for for ever: what is not handled by then they send again.
         """
+        # What is queued is durable then, or the fault is known that keeps it from being so.
+        await self._database.settled()
         waiting = [
             session.ledger.when_settled()
             for session in self._sessions()

@@ -214,7 +214,7 @@ class Database:
         self._close_pools()
 
     def abandon(self) -> None:
-        """Let go of it as a process does that is killed: what is queued is lost. For tests without threads."""
+        """Let go of it as a killed process does; what is queued is lost.  For tests without threads."""
         self._close_pools()
 
     def _close_pools(self) -> None:
@@ -238,9 +238,7 @@ class Database:
         """
         if self._writer.closed:
             raise ClosedError(name)
-        settled = self._writer.settled()
-        if settled is not None:
-            await settled
+        await self.settled()
         result: T
         result, seconds = await self._beside(self._read, function, args, keywords)
         self._took(name, seconds)
@@ -320,14 +318,17 @@ class Database:
         self._log.warn("erased content stands in the database still: {error}", error=str(failure.value))
         self.scrub_later()
 
+    async def settled(self) -> None:
+        """When all that is queued now is stored or has failed, at once while writing is faulted."""
+        if (settled := self._writer.settled()) is not None:
+            await settled
+
     async def scrub(self) -> None:
         """After content was erased: leave no copy of it in the database's files.
 
         If that is not possible now it is tried again, and again, without anyone who waits for it.
         """
-        settled = self._writer.settled()
-        if settled is not None:
-            await settled
+        await self.settled()
         if self._writer.closed:
             raise ClosedError("scrub")
         if not await self._scrub():
