@@ -239,7 +239,7 @@ class AcknowledgementTests(SmCase):
         self.enable(self.phone)
         self.phone.send(f"<message to='alice@localhost'><body>Hi</body></message>{R}")
         self.assertEqual(self.phone.take(), "")
-        self.world.advance(0.005)
+        self.world.advance(0.02)
         self.assertEqual(self.phone.take(), a(1))
 
     def test_waits_at_most_100_ms(self) -> None:
@@ -264,7 +264,7 @@ class AcknowledgementTests(SmCase):
         """SM S6: also those that wait together"""
         self.enable(self.phone)
         self.phone.send(f"<message to='alice@localhost'><body>Hi</body></message>{R}{R}{R}")
-        self.world.advance(0.005)
+        self.world.advance(0.02)
         self.assertEqual(self.phone.take(), a(1) * 3)
 
     def test_passes_a_handler_that_waits(self) -> None:

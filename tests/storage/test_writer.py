@@ -57,10 +57,14 @@ class NotedEvents:
 
 
 class WriterTestCase(SynchronousTestCase):
+    patience = 1.0
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.runner = ScriptedRunner()
-        self.limits = Limits(group_delay=0.005, group_rows=4, queue_rows=10, queue_bytes=1000)
+        self.limits = Limits(
+            group_delay=0.005, patience=self.patience, group_rows=4, queue_rows=10, queue_bytes=1000
+        )
         self.writer = GroupWriter(self.clock, self.runner, self.limits)
         self.observer = NotedEvents()
         self.writer.observe(self.observer)
@@ -86,46 +90,6 @@ class GroupTests(WriterTestCase):
         self.assertEqual(self.names(), [])
         self.clock.advance(0.001)
         self.assertEqual(self.names(), [["a", "b"]])
-
-    def test_group_that_nobody_waits_for_takes_longer(self) -> None:
-        """Its rows cost less the more there are; whoever comes to wait does not wait longer than else"""
-        self.writer.append(INSERT, ("a", b""), None)
-        self.clock.advance(0.019)
-        self.assertEqual(self.names(), [])
-        self.clock.advance(0.001)
-        self.assertEqual(self.names(), [["a"]])
-
-    def test_somebody_comes_to_wait_soon(self) -> None:
-        self.writer.append(INSERT, ("a", b""), None)
-        self.clock.advance(0.002)
-        self.append("b", "c")
-        self.clock.advance(0.003)
-        self.assertEqual(self.names(), [["a", "b", "c"]])
-
-    def test_somebody_comes_to_wait_late(self) -> None:
-        """A row, a function, or whoever wants to read what was written"""
-        for comes in (
-            lambda: self.append("b"),
-            lambda: self.writer.write("b", lambda cursor: None, ()),
-            self.writer.settled,
-        ):
-            self.runner.groups.clear()
-            self.writer.append(INSERT, ("a", b""), None)
-            self.clock.advance(0.01)
-            comes()
-            self.assertEqual(self.names(), [])
-            self.clock.advance(0)
-            self.assertEqual(self.names()[0][0], "a")
-            self.runner.end(values={1: None})
-
-    def test_somebody_waits_behind_a_group_under_way(self) -> None:
-        self.append("a")
-        self.clock.advance(0.005)
-        self.writer.append(INSERT, ("b", b""), None)
-        self.append("c")
-        self.runner.end()
-        self.clock.advance(0.005)
-        self.assertEqual(self.names(), [["a"], ["b", "c"]])
 
     def test_group_starts_at_its_number_of_rows(self) -> None:
         self.append("a", "b", "c", "d")
@@ -304,6 +268,48 @@ class SettledTests(WriterTestCase):
         self.successResultOf(settled)
         self.successResultOf(later)
         self.assertIsNone(self.writer.settled())
+
+
+class PatienceTests(WriterTestCase):
+    """Rows cost less the more there are; whoever comes to wait for them does not wait longer than else."""
+
+    patience = 4.0
+
+    def test_group_of_rows_takes_longer(self) -> None:
+        self.append("a")
+        self.clock.advance(0.019)
+        self.append("b")
+        self.assertEqual(self.names(), [])
+        self.clock.advance(0.001)
+        self.assertEqual(self.names(), [["a", "b"]])
+
+    def test_somebody_comes_to_wait_soon(self) -> None:
+        self.append("a")
+        self.clock.advance(0.002)
+        self.writer.settled()
+        self.clock.advance(0.003)
+        self.assertEqual(self.names(), [["a"]])
+
+    def test_somebody_comes_to_wait_late(self) -> None:
+        """A function, or whoever wants to read what was written"""
+        for comes in (lambda: self.writer.write("b", lambda cursor: None, ()), self.writer.settled):
+            self.runner.groups.clear()
+            self.append("a")
+            self.clock.advance(0.01)
+            comes()
+            self.assertEqual(self.names(), [])
+            self.clock.advance(0)
+            self.assertEqual(self.names()[0][0], "a")
+            self.runner.end(values={1: None})
+
+    def test_somebody_waits_behind_a_group_under_way(self) -> None:
+        self.append("a")
+        self.clock.advance(0.02)
+        self.append("b")
+        self.writer.settled()
+        self.runner.end()
+        self.clock.advance(0.005)
+        self.assertEqual(self.names(), [["a"], ["b"]])
 
 
 class FaultTests(WriterTestCase):

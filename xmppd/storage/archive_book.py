@@ -10,7 +10,6 @@ from xmppd.core import ns
 from xmppd.core.errors import StreamError
 from xmppd.core.jid import JID
 from xmppd.core.stanza import Stanza
-from xmppd.core.ticket import NO_TICKET
 from xmppd.storage import archive
 from xmppd.storage.archive_ids import ArchiveIds, load_key
 from xmppd.storage.database import Database
@@ -78,7 +77,7 @@ class ArchiveBook:
             int(stanza.message_type == "groupchat"),
             stanza.standing_alone(),
         )
-        unit = self._database.append(archive.APPEND, row, _completion(ticket))
+        unit = self._database.append(archive.APPEND, row, ticket)
         if self._database.faulted:
             self._waiting[account.id, seq] = (unit, ticket)
         return seq
@@ -86,7 +85,7 @@ class ArchiveBook:
     def store_nothing(self, ticket: Ticket) -> None:
         """Let the ticket of a message to nobody wait as if there were an archive that it is stored in."""
         ticket.hold()
-        self._database.append(archive.TO_NOBODY, ("nobody", ""), _completion(ticket))
+        self._database.append(archive.TO_NOBODY, ("nobody", ""), ticket)
 
     # -- while nothing can be stored
 
@@ -133,11 +132,6 @@ class ArchiveBook:
         assert account.id is not None
         found = await self._database.read("archived messages", archive.stanzas, account.id, rows)
         return {row: self.mark(account, arrived(stored), row) for row, stored in found.items()}
-
-
-def _completion(ticket: Ticket) -> Ticket | None:
-    """Who waits for a row: the writer takes its time where nobody does."""
-    return None if ticket is NO_TICKET else ticket
 
 
 #: What was stored came through the limits that held then.

@@ -52,10 +52,10 @@ class Limits:
     """When a group starts, and when the queue is full."""
 
     group_delay: float = 0.005
-    """Seconds after its first row that a group starts."""
+    """Seconds after its first unit that a group starts for which a function, or somebody who reads, waits."""
     patience: float = 4.0
-    """How many times as long it may take where nobody waits for what is in it: the more rows are written
-    at once, the less each of them costs (13 µs among 300, 18 among 70)."""
+    """How many times as long one takes that has rows only: the more are written at once, the less each of
+    them costs (13 µs among 300, 18 among 70), and who sent them does without a word for a moment."""
     group_rows: int = 1000
     """Rows that start a group at once."""
     queue_rows: int = 20_000
@@ -115,7 +115,7 @@ class GroupWriter:
         self._running: list[Unit | Write] = []
         self._in_doubt: tuple[str, Outcome] | None = None
         self._timer: Any = None
-        #: When the open group is to start, and when it is if somebody waits for it; whether somebody does.
+        #: When the open group is to start, and when it is if somebody comes to wait; whether somebody has.
         self._due = self._prompt = 0.0
         self._hurried = False
         self._retry = FIRST_RETRY
@@ -143,8 +143,6 @@ class GroupWriter:
             if statement.weight is not None:
                 self._bytes += unit.size
             self._push(unit)
-            if done is not None and not self._hurried:
-                self._hurry()
         return unit
 
     def write(self, name: str, function: Callable[..., Any], args: tuple[object, ...]) -> Deferred[Any]:
