@@ -87,7 +87,7 @@ class MessagesTests(RestartCase):
         alice, _ = self.resumed("alice", token, 0)
         alice.send(f"<message to='bob@localhost'><body>Hi</body></message>{R}")
         self.assertEqual(alice.take(), "")
-        self.world.advance(0.005)
+        self.world.advance(0.02)
         self.assertEqual(alice.take(), f"<a xmlns='{ns.SM}' h='1'/>")
 
     def test_confirmed_messages(self) -> None:
@@ -148,7 +148,6 @@ class MessagesTests(RestartCase):
         self.tell(pad, "<presence/>")
         self.assertEqual(self.bodies(pad), [])
         self.assertEqual(self.bodies(self.appear("alice/later")), [])
-
 
     def test_what_another_session_owes(self) -> None:
         """Whichever is taken up first: it is not given away, and sessions stay in their order"""

@@ -283,6 +283,7 @@ class PassingTests(unittest.SynchronousTestCase):
         box.read_to(1)
         box.end_replay(phone)
         self.assertEqual((phone.rows, box.mark), ([3], 2))
+
     def test_row_that_was_confirmed_while_it_was_read_is_not_kept_in_mind(self) -> None:
         box, phone, desk = mailbox(), session(), session()
         box.passing.add(1)

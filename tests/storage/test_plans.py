@@ -161,7 +161,7 @@ CALLS: dict[str, Callable[[Cursor], object]] = {
     "search_index.clean": lambda c: search_index.clean(c, begin=True),
     "search_index.drop_index": search_index.drop_index,
     "sessions.save_all": lambda c: sessions.save_all(c, [sessions.SavedSession(1, "t", 1, 9, b"")]),
-    "sessions.take_all": sessions.take_all,
+    "sessions.take_all": lambda c: sessions.take_all(c, 0),
     "sessions.handled": lambda c: sessions.handled(c, 1, "t"),
     "sessions.prune": lambda c: sessions.prune(c, 1),
     "sessions.FORGET": lambda c: c.execute(sessions.FORGET.sql, (1, "token")),
