@@ -9,6 +9,7 @@ from typing import Any
 from tests.dialogues.case import ServerCase, SlowDatabase, attribute, split
 from xmppd.core import ns
 from xmppd.stream.ledger import MODULUS
+from xmppd.stream.smacks import ASK_AFTER
 from xmppd.testing import Client
 
 R = f"<r xmlns='{ns.SM}'/>"
@@ -311,10 +312,10 @@ class AskingTests(SmCase):
     def test_server_asks(self) -> None:
         """After some stanzas, and not again before the answer"""
         self.enable(self.phone)
-        self.write(*map(str, range(20)))
+        self.write(*map(str, range(2 * ASK_AFTER)))
         self.assertEqual(self.phone.take().count("<r "), 1)
-        self.acknowledge(self.phone, 8)
-        self.write("21")
+        self.acknowledge(self.phone, ASK_AFTER)
+        self.write("last")
         self.assertEqual(self.phone.take().count("<r "), 1)
 
     def test_server_asks_soon(self) -> None:

@@ -16,6 +16,7 @@ from xmppd.core.counters import hits
 from xmppd.core.stanza import Stanza
 from xmppd.stream.csi import HELD_BYTES, INACTIVE, activate, deactivate
 from xmppd.stream.session import ClientSession
+from xmppd.stream.smacks import ASK_AFTER
 from xmppd.testing import Client
 
 ACTIVE = "<active xmlns='urn:xmpp:csi:0'/>"
@@ -249,7 +250,7 @@ class StreamManagementTests(ClientStateCase):
     def test_what_is_let_go_is_asked_about(self) -> None:
         """It is in the queue like everything else, and bounded with it"""
         self.tell(self.alice, INACTIVE_NONZA)
-        self.from_bob(*(f"message:{number}:{RECEIVED}" for number in range(9)))
+        self.from_bob(*(f"message:{number}:{RECEIVED}" for number in range(ASK_AFTER)))
         self.assertEqual(self.alice.take(), "")
         self.tell(self.alice, ACTIVE)
         self.assertEqual(self.alice.take().count(f"<r xmlns='{SM}'/>"), 1)

@@ -20,31 +20,29 @@ MODULUS: Final = 1 << 32
 
 
 class OpenTicket:
-    """The ticket of one stanza.  It is made held once, by whoever handles the stanza."""
+    """The ticket of one stanza.  It is made held once, by whoever handles the stanza.
 
-    __slots__ = ("_holds", "_ledger")
+    :ivar holds: how much is waited for; with 0 it is closed.
+    """
+
+    __slots__ = ("_ledger", "holds")
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._holds = 1
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing is waited for any more."""
-        return self._holds == 0
+        self.holds = 1
 
     def void(self) -> None:
         """It never closes any more."""
-        self._holds = -1 << 30
+        self.holds = -1 << 30
 
     def hold(self) -> None:
         """One more thing to wait for."""
-        self._holds += 1
+        self.holds += 1
 
     def committed(self) -> None:
         """One thing less to wait for."""
-        self._holds -= 1
-        if not self._holds:
+        self.holds -= 1
+        if not self.holds:
             self._ledger.closed()
 
     def failed(self, error: BaseException) -> None:
@@ -103,7 +101,7 @@ class Ledger:
     def closed(self) -> None:
         """Some ticket has closed: move `handled` over the closed ones in order."""
         waiting = self._open
-        while waiting and waiting[0].closed:
+        while waiting and not waiting[0].holds:
             waiting.popleft()
             self.handled = (self.handled + 1) % MODULUS
         if not waiting:
@@ -112,7 +110,8 @@ class Ledger:
     def _settle(self) -> None:
         if self.on_settled is not None:
             self.on_settled()
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.called:
-                each.callback(None)
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                if not each.called:
+                    each.callback(None)

@@ -6,7 +6,7 @@ numbers, the last stanzas and a guess finds such a mistake in minutes.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -44,7 +44,7 @@ class Recount:
     __slots__ = ("_lag", "_last", "_sent", "_times", "_told", "again", "nonzas")
 
     def __init__(self) -> None:
-        self._sent: Counter[str] = Counter()
+        self._sent = dict.fromkeys((*_KINDS.values(), *_WRAPPERS.values()), 0)
         self._last: deque[tuple[str, str, str, str]] = deque(maxlen=LAST)
         self._lag = self._times = 0
         self._told = False
@@ -53,13 +53,12 @@ class Recount:
 
     def sent(self, stanza: Stanza) -> None:
         """A stanza was numbered."""
-        kind, children = stanza.kind, stanza.children
+        kind, children, attrs = stanza.kind, stanza.children, stanza.attrs
         group = _KINDS[kind]
         if children and kind == "message":
             group = _WRAPPERS.get(children[0][0], group)
         self._sent[group] += 1
         # Attributes may be as long as stanzas, and these stay in memory.
-        attrs = stanza.attrs
         self._last.append((kind, group, attrs.get("type", "")[:LONGEST], attrs.get("id", "")[:LONGEST]))
 
     def answered(self, who: str, h: int, asked_at: int) -> None:

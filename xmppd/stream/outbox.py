@@ -253,11 +253,7 @@ class Outbox:
             raise TooHigh(h, self.sent)
         forgotten = min(number, self.dropped)
         self.dropped -= forgotten
-        rows = []
-        for _ in range(number - forgotten):
-            row = self._pop().row
-            if row is not None:
-                rows.append(row)
+        rows = [row for row in self._pop(number - forgotten) if row is not None]
         if rows:
             self._confirm(rows)
         if self._then is not None and self._has(self._then[0]):
@@ -275,17 +271,19 @@ class Outbox:
         """How many stanzas were sent and not acknowledged yet."""
         return self.dropped + (0 if self.queue is None else len(self.queue))
 
-    def _pop(self) -> Sent:
-        assert self.queue is not None
-        first = self.queue.popleft()
-        if self._bare:
-            self._bare -= 1
-        if self.unsent > len(self.queue):
-            self.unsent -= 1
-        if first.stanza is not None:
-            self.kept -= 1
-            self.kept_bytes -= len(first.stanza.wire)
-        return first
+    def _pop(self, number: int) -> list[int | None]:
+        """Take the oldest entries out of the queue; what they deliver of the archive."""
+        queue, rows = self.queue, []
+        assert queue is not None
+        for _ in range(number):
+            stanza, row, _ = queue.popleft()
+            rows.append(row)
+            if stanza is not None:
+                self.kept -= 1
+                self.kept_bytes -= len(stanza.wire)
+        self._bare = max(0, self._bare - number)
+        self.unsent = min(self.unsent, len(queue))
+        return rows
 
     def heard(self) -> None:
         """A byte has come from the client: without stream management it has what was written before.
@@ -376,9 +374,9 @@ class Outbox:
             if self.kept <= stanzas and self.kept_bytes <= size:
                 break
             self._let_go(place)
-        while len(self.queue) > positions:
-            self._pop()
-            self.dropped += 1
+        too_many = max(0, len(self.queue) - positions)
+        self._pop(too_many)
+        self.dropped += too_many
 
     def missing_rows(self) -> list[int]:
         """The rows that must be read from the archive before the queue can be written again."""

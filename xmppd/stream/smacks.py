@@ -34,8 +34,9 @@ _number = re.compile("[0-9]{1,10}").fullmatch
 
 #: How long an `<r/>` waits for the commit under way, in seconds.
 ANSWER_WITHIN: Final = 0.1
-#: Unacknowledged stanzas after which the client is asked how far it is.
-ASK_AFTER: Final = 8
+#: Unacknowledged stanzas after which the client is asked how far it is: each answer takes as long as a fourth
+#: of a message, and a phone's radio. What lies there for a while is asked about anyway (see `remind`).
+ASK_AFTER: Final = 20
 #: Positions in the archive that are kept for each stanza that may be kept.
 POSITIONS: Final = 20
 
@@ -221,6 +222,9 @@ class Smacks:
         if self._asked_at is None and len(queue) >= ASK_AFTER:
             self.ask()
         limits = self._limits
+        if len(queue) <= limits.queue and outbox.kept_bytes <= limits.queue_bytes and not outbox.dropped:
+            # As nearly always; the rest asks more.
+            return
         positions = POSITIONS * limits.queue
         if outbox.fits(limits.queue, limits.queue_bytes) and outbox.unacknowledged <= positions:
             return
