@@ -277,8 +277,8 @@ class AcknowledgementTests(SmCase):
             )
             self.world.advance(0.1)
             self.assertEqual(self.phone.take(), a(0))
-            self.assertTrue(self.phone.transport.paused)
             self.phone.send(R)
+            self.assertTrue(self.phone.transport.paused)
             self.world.advance(0.1)
             self.assertEqual(self.phone.take(), a(0))
             release()
@@ -763,6 +763,13 @@ class DeadSessionTests(SmCase):
         pad, _ = self.both_get("one")
         self.die()
         self.assertEqual(self.bodies(pad), [])
+        self.assertEqual(self.take(self.alice), [])
+
+    def test_states_mean_nothing_any_more(self) -> None:
+        """Whoever typed is not told of an error"""
+        state = "<composing xmlns='http://jabber.org/protocol/chatstates'/>"
+        self.tell(self.alice, f"<message to='bob@localhost' type='chat' id='s'>{state}</message>")
+        self.die()
         self.assertEqual(self.take(self.alice), [])
 
     def test_what_no_device_has_acknowledged_comes_back_once(self) -> None:

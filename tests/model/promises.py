@@ -295,7 +295,7 @@ class Promises:
         live = recipients(content.kind, resource, to.sessions)
         refused = to in sender.blocked or (sender in to.blocked and sender is not to)
         nobody = not live and content.kind != "headline"
-        if nobody and (not content.kept or (resource and content.kind == "normal")):
+        if nobody and not content.fleeting and (not content.kept or (resource and content.kind == "normal")):
             refused = True
         mail = Mail(name, self._next(), content, sender, to, by, now, content.kept and not refused, refused)
         self.mails[name] = mail

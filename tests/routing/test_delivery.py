@@ -156,13 +156,19 @@ class MessageTests(ServerCase):
                     self.assertEqual([xml.replace("nobody@", "bob@") for xml in nobody], offline)
 
     def test_what_is_not_kept_is_refused(self) -> None:
-        """D11: chat states alone, and what asks not to be stored, are not kept"""
+        """D11: what asks not to be stored is not kept"""
         self.prepare({})
-        for content in (
-            "<active xmlns='http://jabber.org/protocol/chatstates'/>",
-            "<body>Psst</body><no-store xmlns='urn:xmpp:hints'/>",
-        ):
-            self.check_answer(self.send("chat", "bob@localhost", content), "S", "chat")
+        content = "<body>Psst</body><no-store xmlns='urn:xmpp:hints'/>"
+        self.check_answer(self.send("chat", "bob@localhost", content), "S", "chat")
+        self.check_waiting([])
+
+    def test_states_are_lost_without_a_word(self) -> None:
+        """D11: nobody who types to somebody who is away is told of an error, nor does it wait"""
+        self.prepare({})
+        state = "<composing xmlns='http://jabber.org/protocol/chatstates'/>"
+        for content in (state, f"{state}<thread>t</thread><no-store xmlns='urn:xmpp:hints'/>"):
+            for to in ("bob@localhost", "bob@localhost/gone", "nobody@localhost"):
+                self.check_answer(self.send("chat", to, content), "-", "chat")
         self.check_waiting([])
 
     def test_no_room_for_more(self) -> None:

@@ -140,7 +140,13 @@ def may_be_kept_for_later(stanza: Stanza) -> Verdict:
             return Verdict(False, "hint no-store")
         if _HINT_STORE in hints:
             return Verdict(True, "hint store")
-    return _CONTENT if says_something(stanza, _STATES) else _STATE_ONLY
+    return _STATE_ONLY if is_state_only(stanza) else _CONTENT
+
+
+def is_state_only(stanza: Stanza) -> bool:
+    """Whether a message says no more than that somebody is typing or not (XEP-0085): who is away misses
+    nothing, and whoever sent it by typing is not to be told of an error."""
+    return not says_something(stanza, _STATES)
 
 
 def says_something(stanza: Stanza, left_out: frozenset[str]) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from xmppd.core.account import Account
-from xmppd.core.classify import is_carbon
+from xmppd.core.classify import is_carbon, is_state_only
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import SessionEnded
 from xmppd.core.hooks import Stage
@@ -62,7 +62,8 @@ class Undelivered(Module):
         blocked = is_blocked(self.context.host, account, stanza.sender)
         others = () if blocked else decide(kind, account.jid, account.sessions).recipients
         if not others:
-            self.context.router.refuse(stanza, StanzaError("service-unavailable"))
+            if blocked or not is_state_only(stanza):
+                self.context.router.refuse(stanza, StanzaError("service-unavailable"))
             return
         passed_on = delayed(stanza, at, self.context.domain)
         passed_on.holders = len(others)

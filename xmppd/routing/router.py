@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from xmppd.core import replies
 from xmppd.core.account import Account
-from xmppd.core.classify import may_be_kept_for_later
+from xmppd.core.classify import is_state_only, may_be_kept_for_later
 from xmppd.core.context import Registry, Session, Ticket
 from xmppd.core.decision import Otherwise
 from xmppd.core.errors import StanzaError
@@ -179,7 +179,7 @@ class LocalRouter:
         if otherwise is Otherwise.KEEP and may_be_kept_for_later(stanza).yes:
             self._store_nothing(ticket)
             return
-        if otherwise is not Otherwise.IGNORE:
+        if otherwise is not Otherwise.IGNORE and not is_state_only(stanza):
             raise StanzaError("service-unavailable")
 
     def deliver(self, event: MessageArriving) -> None:
@@ -199,7 +199,7 @@ class LocalRouter:
                     mailbox.deliver(session, stanza, event.row)
         elif event.row is not None and mailbox is not None:
             mailbox.wait(event.row)
-        elif decision.otherwise is not Otherwise.IGNORE:
+        elif decision.otherwise is not Otherwise.IGNORE and not is_state_only(stanza):
             # Also where it should be kept and is not: it says so itself, or there is no room.
             raise StanzaError("service-unavailable")
 
