@@ -32,7 +32,7 @@ from xmppd.stream.transport import tune
 loop: Any = reactor
 
 #: Seconds after its first row that a group is written, as in the server.
-GROUP_DELAY = 0.005
+GROUP_DELAY = 0.02
 MANY_ROWS = 4000
 Row = tuple[bytes, int, bytes, bytes]
 

@@ -8,7 +8,7 @@ from xmppd.admin.commands import SessionRow
 from xmppd.core import ns
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID
-from xmppd.operator import ServerOperator, readable_address
+from xmppd.operator import ServerOperator
 from xmppd.testing import Client, InProcessServer
 
 
@@ -75,15 +75,3 @@ class SessionsTests(SynchronousTestCase):
         assert sm is not None
         self.assertEqual((sm.inbound, sm.outbound, sm.queue, sm.resumable), (1, 1, 1, True))
         self.assertEqual((sm.hibernated, sm.oldest), (False, "message chat m1"))
-
-
-class AddressTests(SynchronousTestCase):
-    def test_addresses(self) -> None:
-        """An IPv4 address is shown as one, also where the socket is one for IPv6."""
-        for address, expected in (
-            ("::ffff:192.0.2.1", "192.0.2.1"),
-            ("192.0.2.1", "192.0.2.1"),
-            ("2001:db8::1", "2001:db8::1"),
-            ("::ffff:0:0", "::ffff:0:0"),
-        ):
-            self.assertEqual(readable_address(address), expected)

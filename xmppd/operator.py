@@ -24,7 +24,7 @@ from xmppd.xml import tree
 if TYPE_CHECKING:
     from xmppd.server import Server
 
-__all__ = ["ServerOperator", "readable_address"]
+__all__ = ["ServerOperator"]
 
 #: Characters of what a client says of itself that are shown.
 LONGEST_NAME: Final = 60
@@ -147,19 +147,13 @@ def _session(session: ClientSession, now: float) -> SessionRow:
     tls = f"{described['tls']} {described['cipher']}" if connected and "tls" in described else None
     return SessionRow(
         jid=session.jid.text,
-        address=readable_address(described["address"]) if connected and "address" in described else None,
+        address=described.get("address") if connected else None,
         client=_client(session),
         tls=tls,
         since=session.since,
         priority=session.priority,
         sm=_stream_management(session, now),
     )
-
-
-def readable_address(address: str) -> str:
-    """An address as its owner would write it: one of IPv4 without the clothes that IPv6 puts on it."""
-    inner = address.removeprefix("::ffff:")
-    return inner if "." in inner else address
 
 
 def _client(session: ClientSession) -> str | None:

@@ -10,7 +10,7 @@ from xmppd.core.errors import StreamError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.stanza import escape_attribute, escape_text
 
-__all__ = ["LONGEST_LANG", "PROCEED", "describe_connection", "header", "stream_error"]
+__all__ = ["LONGEST_LANG", "PROCEED", "describe_connection", "header", "readable_address", "stream_error"]
 
 PROCEED: Final = f"<proceed xmlns='{ns.TLS}'/>".encode()
 
@@ -43,6 +43,12 @@ def stream_error(problem: StreamError | None) -> bytes:
         text = f"<text xmlns='{ns.STREAM_ERRORS}' xml:lang='en'>{escape_text(problem.text)}</text>"
     condition = f"<{problem.condition} xmlns='{ns.STREAM_ERRORS}'/>"
     return b"<stream:error>%b%b</stream:error>" % ((condition + text).encode(), problem.app or b"")
+
+
+def readable_address(address: str) -> str:
+    """An address as its owner would write it: one of IPv4 without the clothes that IPv6 puts on it."""
+    inner = address.removeprefix("::ffff:")
+    return inner if "." in inner else address
 
 
 def describe_connection(address: str, tls: Any) -> dict[str, str]:

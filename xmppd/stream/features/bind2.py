@@ -54,7 +54,7 @@ def _enable(stream: ClientStream, session: ClientSession, element: Element) -> b
     if session.smacks is not None:
         return failed(ns.SM, "unexpected-request")
     smacks = enable(stream, session, ns.SM, element.attributes)
-    session.outbox.count()
+    session.outbox.count(stream.services.sm.first)
     return smacks.enabled()
 
 
