@@ -269,7 +269,7 @@ class Counting(RuleBasedStateMachine):
         for device in self.devices:
             device.read()
             missing = (device.sent - device.server_handled) % MODULUS
-            for text in device.unacknowledged[len(device.unacknowledged) - missing - 1 :]:
+            for text in device.unacknowledged[max(0, len(device.unacknowledged) - missing - 1) :]:
                 self.doubtful.update(re.findall(" id='([^']*)'", text))
             # What was acknowledged just now the disk does not know: it is written down once a second.
             since = self.world.reactor.seconds() - MARKS_EVERY - 0.1
