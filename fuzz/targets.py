@@ -37,7 +37,7 @@ def xml(data: bytes) -> None:
 
 def _read(chunks: list[bytes]) -> list[Any]:
     """What a reader makes of chunks: the items, and whether an error is at their end."""
-    reader, found = StreamReader(LIMITS), []
+    reader, found = StreamReader(ParserPool(LIMITS)), []
     try:
         for chunk in chunks:
             reader.push(chunk)
@@ -96,7 +96,7 @@ def jid(data: bytes) -> None:
 
 def pages(data: bytes) -> None:
     """Requests for pages (XEP-0059), and counters of stream management (XEP-0198)."""
-    reader = StreamReader(LIMITS)
+    reader = StreamReader(ParserPool(LIMITS))
     request = b"<iq><query xmlns='u'><set xmlns='%b'>%b</set></query></iq>" % (ns.RSM.encode(), data)
     reader.push(HEADER + request)
     with suppress(StreamError, StanzaError):

@@ -187,6 +187,7 @@ class WaitingRequestTests(RouterCase):
         self.assertEqual(self.ids(), ["3"])
         self.assertEqual(self.alice.ask(f"<r xmlns='{ns.SM}'/>"), f"<a xmlns='{ns.SM}' h='3'/>")
         self.ask(4)
+        self.alice.send(" ")
         self.assertTrue(self.alice.transport.paused)
         self.waiting[0].callback(None)
         self.assertEqual(self.ids(), ["1"])

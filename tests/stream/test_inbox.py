@@ -80,7 +80,7 @@ class InboxTests(unittest.SynchronousTestCase):
     def setUp(self) -> None:
         self.stream = FakeStream()
         self.clock = self.stream.clock
-        self.inbox = Inbox(self.stream, Limits(), self.clock)
+        self.inbox = Inbox(self.stream, ParserPool(Limits()), self.clock)
         self.inbox.push(HEADER)
         self.inbox.reader.settle(ParserPool(Limits()))
         self.take()
@@ -100,7 +100,9 @@ class InboxTests(unittest.SynchronousTestCase):
         self.assertTrue(self.stream.transport.on)
 
     def test_handler_that_waits(self) -> None:
+        """Reading stops only when something comes meanwhile"""
         self.push("wait", "1")
+        self.assertTrue(self.stream.transport.on)
         self.push("2")
         self.assertEqual(self.take(), ["wait"])
         self.assertFalse(self.stream.transport.on)
@@ -109,10 +111,10 @@ class InboxTests(unittest.SynchronousTestCase):
         self.assertTrue(self.stream.transport.on)
 
     def test_one_after_the_other(self) -> None:
-        self.push("wait1", "1", "wait2", "2")
+        self.push("wait1", "1", "wait2")
+        self.push("2")
         self.stream.waiting[0].callback(None)
         self.assertEqual(self.take(), ["wait1", "1", "wait2"])
-        self.assertFalse(self.stream.transport.on)
         self.stream.waiting[1].callback(None)
         self.assertEqual(self.take(), ["2"])
 
@@ -160,9 +162,10 @@ class InboxTests(unittest.SynchronousTestCase):
         names = [str(number) for number in range(SLICE + 5)]
         self.push(*names, "<r xmlns='t'/>")
         self.assertEqual(self.take(), names[:SLICE])
-        self.assertFalse(self.stream.transport.on)
+        self.assertTrue(self.stream.transport.on)
         self.push("last")
         self.assertEqual(self.take(), [])
+        self.assertFalse(self.stream.transport.on)
         self.clock.advance(0)
         self.assertEqual(self.take(), [*names[SLICE:], "r", "last"])
         self.assertTrue(self.stream.transport.on)
@@ -171,7 +174,6 @@ class InboxTests(unittest.SynchronousTestCase):
         """Fairness: what counts is the time that is taken from the others"""
         self.push("slow1", "slow2", "slow3", "4")
         self.assertEqual(self.take(), ["slow1", "slow2"])
-        self.assertFalse(self.stream.transport.on)
         self.clock.advance(0)
         self.assertEqual(self.take(), ["slow3", "4"])
         self.assertTrue(self.stream.transport.on)
@@ -189,11 +191,12 @@ class InboxTests(unittest.SynchronousTestCase):
     def test_closed(self) -> None:
         """It reads on, for the end of TLS, and handles nothing"""
         self.push("wait", "1")
+        self.push("2")
         self.stream.is_closed = True
         self.inbox.close()
         self.assertTrue(self.stream.transport.on)
         self.stream.waiting[0].callback(None)
-        self.push("2")
+        self.push("3")
         self.assertEqual(self.take(), ["wait"])
 
     def test_gone(self) -> None:

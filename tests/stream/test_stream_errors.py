@@ -723,6 +723,7 @@ class EndTests(StreamCase):
         """TLS ends with a handshake: a paused transport would never see it"""
         client = self.opened()
         client.send(plain(password="wrong"))
+        client.send(" ")
         self.assertTrue(client.transport.paused)
         client.stream.end(None)
         self.assertFalse(client.transport.paused)

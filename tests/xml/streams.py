@@ -25,7 +25,7 @@ def drain(reader: StreamReader) -> list[Item]:
 
 def begun(limits: Limits | None = None, header: bytes = HEADER) -> StreamReader:
     """An unsettled reader behind a header."""
-    reader = StreamReader(limits or Limits())
+    reader = StreamReader(ParserPool(limits or Limits(), keep=0))
     reader.push(header)
     assert isinstance(reader.next(), Header)
     return reader

@@ -76,7 +76,7 @@ POOL = ParserPool(LIMITS)
 
 def outcome(data: bytes, random: Random | None, *, settled: bool) -> tuple[list[Any], str | None]:
     """What comes out of a reader, and the condition of the error behind it."""
-    reader = StreamReader(LIMITS)
+    reader = StreamReader(ParserPool(LIMITS))
     found: list[Any] = []
     try:
         for chunk in chunks(data, random) if random else [data]:
@@ -127,7 +127,7 @@ class CostTests(unittest.TestCase):
 
     def steps(self, data: bytes) -> int:
         """How often the gate is fed with what a stranger has sent."""
-        reader, number = StreamReader(Limits()), 0
+        reader, number = StreamReader(ParserPool(Limits())), 0
         feed = Gate.feed
 
         def counted(gate: Gate, piece: bytes) -> bytes:

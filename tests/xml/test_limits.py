@@ -24,7 +24,7 @@ class LimitTests(unittest.TestCase):
             [bytes((byte,)) for byte in first + b"\n" * 99 + data],
         ):
             for stream in (begun(), settled(pool)):
-                stream.limits = limits
+                stream.use(ParserPool(limits))
                 items, problem = end_of(stream, pieces)
                 self.assertEqual([type(item) for item in items[:1]], [Nonza])
                 self.assertEqual((len(items), problem is None), (2, True) if fits else (1, False), data)
@@ -111,7 +111,7 @@ class LimitTests(unittest.TestCase):
         for name, (limits, data) in cases.items():
             _, problem = end_of(settled(ParserPool(limits)), [data])
             self.assertEqual(limit_named(problem.text), name)
-        _, problem = end_of(StreamReader(Limits(header_bytes=20)), [HEADER])
+        _, problem = end_of(StreamReader(ParserPool(Limits(header_bytes=20))), [HEADER])
         self.assertEqual(limit_named(problem.text), "stream_header_bytes")
 
     def test_what_is_written_anew_has_the_same_limit(self) -> None:

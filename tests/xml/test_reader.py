@@ -15,7 +15,7 @@ from xmppd.xml.reader import PIECE, ParserPool, StreamReader
 
 def header_of(data: bytes) -> Header:
     """The header that these bytes are."""
-    stream = StreamReader(Limits())
+    stream = StreamReader(ParserPool(Limits()))
     stream.push(data)
     item = stream.next()
     assert isinstance(item, Header)
@@ -86,7 +86,7 @@ class HeaderTests(unittest.TestCase):
                 [HEADER[:-1] + b"/>", rest],
                 [HEADER[:-1], b"/", b">" + rest],
             ):
-                stream = StreamReader(Limits())
+                stream = StreamReader(ParserPool(Limits()))
                 items, problem = end_of(stream, pieces)
                 self.assertEqual([type(item) for item in items], [Header, StreamEnd])
                 self.assertIsNone(problem)
@@ -97,12 +97,13 @@ class HeaderTests(unittest.TestCase):
         for name, many in ((b"a%d", 4), (b"xmlns:a%d", 4)):
             more = b"".join(b" " + name % number + b"='1'" for number in range(many))
             for data in ([HEADER[:-1] + more + b">"], [bytes((byte,)) for byte in HEADER[:-1] + more + b">"]):
-                self.assertEqual(end_of(StreamReader(limits), data)[1].condition, "policy-violation")
+                reader = StreamReader(ParserPool(limits))
+                self.assertEqual(end_of(reader, data)[1].condition, "policy-violation")
         for size, fits in ((300, True), (301, False)):
             data = HEADER[:-1] + b" a='" + b"x" * (size - len(HEADER) - 5) + b"'>"
             self.assertEqual(len(data), size)
             for pieces in ([data], [b"  " + data[:100], data[100:]], [bytes((byte,)) for byte in data]):
-                items, problem = end_of(StreamReader(limits), pieces)
+                items, problem = end_of(StreamReader(ParserPool(limits)), pieces)
                 self.assertEqual((len(items), problem is None), (int(fits), fits))
 
 
@@ -111,10 +112,9 @@ class SettleTests(unittest.TestCase):
         small, big = Limits(stanza_bytes=30), Limits(stanza_bytes=1000)
         data = b"<message><body>" + b"x" * 100 + b"</body></message>"
         stream = begun(Limits(stanza_bytes=100))
-        stream.limits = small
+        stream.use(ParserPool(small))
         stream.settle(ParserPool(big))
         self.assertEqual(len(one_stanza(stream, data).children), 1)
-        self.assertIs(stream.limits, big)
 
     def test_what_waits_comes_out(self) -> None:
         stream = begun()
@@ -128,7 +128,7 @@ class SettleTests(unittest.TestCase):
     def test_stanza_that_has_begun_may_be_as_long_as_the_pool_allows(self) -> None:
         data = b"<message><body>" + b"x" * 100 + b"</body></message>"
         for cut in (1, 5, 12, 30):
-            stream = StreamReader(Limits(stanza_bytes=100))
+            stream = StreamReader(ParserPool(Limits(stanza_bytes=100)))
             stream.push(HEADER + data[:cut])
             stream.next()
             self.assertIsNone(stream.next())
@@ -136,7 +136,7 @@ class SettleTests(unittest.TestCase):
             self.assertEqual(len(one_stanza(stream, data[cut:]).children), 1)
 
     def test_before_the_header(self) -> None:
-        stream = StreamReader(Limits())
+        stream = StreamReader(ParserPool(Limits()))
         stream.push(b"<?xml ver")
         stream.settle(ParserPool(Limits()))
         stream.push(b"sion='1.0'?>" + HEADER + MESSAGE)
@@ -187,7 +187,7 @@ class OneByOneTests(unittest.TestCase):
         for declaration in (b"", b"<?xml version='1.0'?>", b"\n<?xml version='1.0' encoding='UTF-8'?>\n"):
             behind = declaration + header + MESSAGE
             for cut in range(len(behind)):
-                stream = StreamReader(Limits())
+                stream = StreamReader(ParserPool(Limits()))
                 stream.push(before + behind[:cut])
                 self.assertEqual([type(stream.next()), type(stream.next())], [Header, Nonza])
                 stream.restart()

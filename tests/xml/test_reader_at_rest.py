@@ -90,7 +90,7 @@ class RestTests(unittest.TestCase):
         class Referable(StreamReader):
             __slots__ = ("__weakref__",)
 
-        stream = Referable(Limits())
+        stream = Referable(ParserPool(Limits()))
         seen = weakref.ref(stream)
         self.assertIsNotNone(end_of(stream, [b"<a></b>"])[1])
         del stream
@@ -208,7 +208,7 @@ class WholeTagsTests(unittest.TestCase):
                 self._parse = self._expat.Parse
 
         pool = ParserPool(Limits())
-        tested = StreamReader(Limits())
+        tested = StreamReader(ParserPool(Limits()))
         with mock.patch.object(reader, "XMLParser", Watching):
             for chunk in chunks(stream.data, random):
                 tested.push(chunk)
@@ -222,7 +222,8 @@ class PoolTests(unittest.TestCase):
     @given(st.lists(streams(), min_size=2, max_size=4), chunkings())
     def test_streams_do_not_mix(self, several: list[Stream], random: Random) -> None:
         pool = ParserPool(Limits(), keep=2, names=60)
-        todo = [(StreamReader(Limits()), stream, chunks(stream.data, random), []) for stream in several]
+        strangers = ParserPool(Limits(), keep=2, names=60)
+        todo = [(StreamReader(strangers), stream, chunks(stream.data, random), []) for stream in several]
         while busy := [one for one in todo if one[2]]:
             stream, _, waiting, items = random.choice(busy)
             stream.push(waiting.pop(0))

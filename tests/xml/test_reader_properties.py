@@ -37,7 +37,7 @@ def drain(reader: StreamReader) -> list[Item]:
 class ItemTests(unittest.TestCase):
     @given(streams(), chunkings(), st.booleans())
     def test_items_of_any_chunking(self, stream: Stream, random: Random, settled: bool) -> None:
-        reader = StreamReader(LIMITS)
+        reader = StreamReader(ParserPool(LIMITS))
         items: list[Item] = []
         pushed = 0
         for chunk in chunks(stream.data, random):
@@ -63,7 +63,7 @@ class ItemTests(unittest.TestCase):
     @given(streams(), st.integers(1, 5))
     def test_nothing_behind_an_item_is_touched(self, stream: Stream, number: int) -> None:
         """Until `settle` each item may change what the following bytes are"""
-        reader = StreamReader(LIMITS)
+        reader = StreamReader(ParserPool(LIMITS))
         reader.push(stream.data)
         ends = stream.ends[:number]
         for _ in ends:

@@ -6,7 +6,7 @@ from twisted.trial import unittest
 
 from tests.xml.streams import HEADER, begun, end_of, settled
 from xmppd.xml.parser import Limits
-from xmppd.xml.reader import StreamReader
+from xmppd.xml.reader import ParserPool, StreamReader
 
 #: Between stanzas, behind ``<presence/>``.
 BETWEEN = {
@@ -163,12 +163,12 @@ class RefusalTests(unittest.TestCase):
     def test_before_the_stream(self) -> None:
         for data, condition in BEFORE.items():
             for chunks in cuts(data):
-                self.check(StreamReader(Limits()), chunks, [], condition)
+                self.check(StreamReader(ParserPool(Limits())), chunks, [], condition)
 
     def test_accepted_before_the_stream(self) -> None:
         for data in ACCEPTED:
             for chunks in cuts(data + HEADER):
-                items, problem = end_of(StreamReader(Limits()), chunks)
+                items, problem = end_of(StreamReader(ParserPool(Limits())), chunks)
                 self.assertIsNone(problem, chunks)
                 self.assertEqual([type(item).__name__ for item in items], ["Header"], chunks)
 

@@ -111,7 +111,7 @@ def make_services(
         now=now,
         turns=Turns(clock),
         keeper=keeper,
-        strangers=_of_strangers(limits),
+        strangers=ParserPool(_of_strangers(limits)),
         pool=ParserPool(_of_users(limits)),
         tls=tls,
         throttle=_throttle(limits, clock),

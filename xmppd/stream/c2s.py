@@ -97,6 +97,7 @@ class ClientStream(Protocol):
         self.session: ClientSession | None = None
         self.login: Login | None = None
         self.offer: Offer | None = None
+        self.bindings: dict[str, bytes] | None = None
         self.failures = 0
         self.lang: str | None = None
         self.id = secrets.token_hex(8)
@@ -125,7 +126,7 @@ class ClientStream(Protocol):
         self.services.streams.add(self)
         peer = self.transport.getPeer()
         if isinstance(peer, IPv4Address | IPv6Address):
-            self.address = peer.host
+            self.address = wire.readable_address(peer.host)
             self._origin = address_key(peer.host)
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
@@ -358,10 +359,15 @@ class ClientStream(Protocol):
         self.lang = lang if lang and len(lang) <= wire.LONGEST_LANG else None
         claimed = header.attrs.get("from", "")
         self.claimed = claimed if 0 < len(claimed) <= LONGEST_CLAIM else None
-        self._send_header(served, self.claimed)
-        self._check_header(header, domain, served)
-        self.served = served
-        self.write(self.offered())
+        ours = wire.header(self.id, self._domain(served), self.claimed)
+        try:
+            self._check_header(header, domain, served)
+            self.served = served
+            # In one write: they are three of the sixteen of a login.
+            ours += self.offered()
+        finally:
+            self.write(ours)
+            self._header_sent = True
 
     def _check_header(self, header: Header, domain: str, served: Served | None) -> None:
         check_version(header)
@@ -376,10 +382,6 @@ class ClientStream(Protocol):
             check_claim(
                 self.claimed, served.jid, None if account is None or account.is_guest else account.jid
             )
-
-    def _send_header(self, served: Served | None, claimed: str | None) -> None:
-        self.write(wire.header(self.id, self._domain(served), claimed))
-        self._header_sent = True
 
     def _domain(self, served: Served | None) -> str:
         return self.services.keeper.hostname() if served is None else served.jid.text
@@ -406,8 +408,8 @@ class ClientStream(Protocol):
         self.account, self._name = account, account.jid.text
         self.services.admission.known(self._origin)
         self.state = State.AUTHENTICATED
-        self.login = self.offer = None
-        self._inbox.reader.limits = self.services.pool.limits
+        self.login = self.offer = self.bindings = None
+        self._inbox.reader.use(self.services.pool)
 
     def restart(self) -> None:
         """The next byte begins a new stream."""

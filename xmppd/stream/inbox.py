@@ -1,7 +1,7 @@
 """What a stream receives, one item after the other: order and back-pressure at once.
 
-While a handler waits, what follows waits too, and the transport does not read.  Only what stream management
-asks and says passes a handler that waits.
+While a handler waits, what follows waits too, and the transport reads no more than once.  Only what stream
+management asks and says passes a handler that waits.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from xmppd.core.context import Clock
 from xmppd.core.errors import StreamError
-from xmppd.xml.parser import Item, Limits
-from xmppd.xml.reader import StreamReader
+from xmppd.xml.parser import Item
+from xmppd.xml.reader import ParserPool, StreamReader
 
 __all__ = ["HANDLER", "PACE", "STORE", "Inbox", "Receiver"]
 
@@ -28,6 +28,9 @@ PACE: Final = 2
 STORE: Final = 4
 #: the other streams come first.
 OTHERS: Final = 8
+#: Reasons that pass soon: reading stops only if something comes meanwhile, since to stop and to go on takes
+#: two system calls of some 20 µs, and nearly always nothing comes.
+_SHORT: Final = HANDLER | OTHERS
 
 #: Items of one stream that are handled in one turn of the reactor, so that the others get theirs.
 SLICE: Final = 32
@@ -100,17 +103,19 @@ _NOBODY: Final = _Nobody()
 class Inbox:
     """The incoming side of one stream.
 
-    :param limits: bounds of what is read before `StreamReader.settle`.
+    :param pool: parsers, and bounds, of what is read before `StreamReader.settle`.
     :ivar reader: makes items of bytes.
     """
 
-    __slots__ = ("_clock", "_paused", "_queue", "_receiver", "reader")
+    __slots__ = ("_clock", "_paused", "_queue", "_receiver", "_stopped", "reader")
 
-    def __init__(self, receiver: Receiver, limits: Limits, clock: Clock) -> None:
-        self.reader = StreamReader(limits)
+    def __init__(self, receiver: Receiver, pool: ParserPool, clock: Clock) -> None:
+        self.reader = StreamReader(pool)
         self._receiver: Receiver = receiver
         self._clock = clock
         self._paused = 0
+        #: Whether the transport was told not to read.
+        self._stopped = False
         #: What was read while a handler waited.
         self._queue: deque[Item] = deque()
 
@@ -120,6 +125,8 @@ class Inbox:
         """Bytes have come."""
         began = self._clock.seconds()
         self.reader.push(data)
+        if self._paused:
+            self._stop_reading()
         if self._paused & HANDLER:
             self._let_pass()
         elif not self._paused & OTHERS:
@@ -201,19 +208,25 @@ class Inbox:
 
     def pause(self, reason: int) -> None:
         """Read no more, until `resume` with the same reason."""
-        if not self._paused and not self._receiver.is_closed:
-            self._receiver.transport.pauseProducing()
         self._paused |= reason
+        if not reason & _SHORT:
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        if not self._stopped and not self._receiver.is_closed:
+            self._stopped = True
+            self._receiver.transport.pauseProducing()
 
     def resume(self, reason: int) -> None:
         """This is no longer a reason not to read."""
-        before, self._paused = self._paused, self._paused & ~reason
-        if before and not self._paused and not self._receiver.is_closed:
+        self._paused &= ~reason
+        if self._stopped and not self._paused and not self._receiver.is_closed:
+            self._stopped = False
             self._receiver.transport.resumeProducing()
 
     def close(self) -> None:
         """Nothing is handled any more; what comes until the connection is gone is read and dropped."""
-        if self._paused:
+        if self._stopped:
             self._receiver.transport.resumeProducing()
         self._queue.clear()
 

@@ -73,9 +73,11 @@ class Login:
 
 
 def available_bindings(stream: ClientStream) -> dict[str, bytes]:
-    """The channel-binding data of the stream's connection, by type."""
-    connection = stream.tls_connection()
-    return bindings(connection) if connection is not None else {}
+    """The channel-binding data of the stream's connection, by type, made once."""
+    if stream.bindings is None:
+        connection = stream.tls_connection()
+        stream.bindings = bindings(connection) if connection is not None else {}
+    return stream.bindings
 
 
 def the_offer(stream: ClientStream) -> Offer:

@@ -23,7 +23,6 @@ from xmppd.stream.pace import Pace
 from xmppd.stream.session import ClientSession
 from xmppd.stream.smacks import SmLimits
 from xmppd.stream.turns import Turns
-from xmppd.xml.parser import Limits as XmlLimits
 from xmppd.xml.reader import ParserPool
 from xmppd.xml.tree import Element
 
@@ -133,8 +132,8 @@ class Services:
 
     :ivar clock: the reactor.
     :ivar now: seconds since 1970.
-    :ivar strangers: bounds of what is read before authentication.
-    :ivar pool: parsers, and bounds, after authentication.
+    :ivar strangers: parsers, and bounds, before authentication.
+    :ivar pool: the same after it.
     :ivar tls: the contexts of the served domains, for ``transport.startTLS``.
     :ivar streams: the open connections.
     :ivar admission: who may connect.
@@ -148,7 +147,7 @@ class Services:
     now: Callable[[], float]
     turns: Turns
     keeper: SessionKeeper
-    strangers: XmlLimits
+    strangers: ParserPool
     pool: ParserPool
     tls: Any
     throttle: Throttle

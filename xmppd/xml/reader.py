@@ -1,9 +1,9 @@
 """One stream's incoming bytes: the gate, and a parser while there is something to parse.
 
 A stream at rest holds no parser.  Expat at rest behind a standard header is in the same state for every
-stream, so streams that have authenticated take one out of a pool for a chunk and put it back; a stream with
-a header of its own makes a parser from that header.  Parsers are thrown away after a while, because expat
-remembers every name it has ever seen.
+stream, so streams take one out of a pool for a chunk and put it back; a stream with a header of its own makes
+a parser from that header.  Parsers are thrown away after a while, because expat remembers every name it has
+ever seen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PIECE: Final = 1 << 14
 
 
 class ParserPool:
-    """Parsers that stand behind the standard header, shared by all authenticated streams.
+    """Parsers that stand behind the standard header, shared by all streams with the same limits.
 
     :param limits: the bounds of what the streams may send.
     :param keep: how many idle parsers are kept.
@@ -81,17 +81,17 @@ class StreamReader:
 
     Nothing comes behind the end of the stream, and nothing behind an error.
 
-    :param limits: bounds until `settle`.
+    :param pool: parsers, and bounds, until `settle`.
     """
 
-    __slots__ = ("_error", "_gate", "_header", "_items", "_over", "_parser", "_pool", "_raw", "limits")
+    __slots__ = ("_error", "_gate", "_header", "_items", "_over", "_parser", "_pool", "_raw", "_settled")
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, pool: ParserPool) -> None:
         self._gate = Gate()
         self._header: Header | None = None
         self._parser: XMLParser | None = None
-        self._pool: ParserPool | None = None
+        self._pool = pool
+        self._settled = False
         #: The last one is the next one.
         self._items: list[Item] = []
         self._raw = bytearray()
@@ -108,8 +108,8 @@ class StreamReader:
         rest = self._gate.drain() + self._raw
         self._stop()
         self._items.clear()
-        self._error, self._over = None, False
-        self._header = self._pool = None
+        self._error, self._over, self._settled = None, False, False
+        self._header = None
         self._gate = Gate()
         self._raw += rest
 
@@ -117,22 +117,27 @@ class StreamReader:
         """Nobody asks any more: let go of everything, parser and all."""
         self._finish()
         self._items.clear()
-        self._error = self._header = self._pool = None
+        self._error = self._header = None
 
     def leftover(self) -> bool:
         """Whether there are bytes behind the last item, white space aside."""
         return bool(self._items or self._error or self._gate.kept or self._raw.strip(WHITESPACE))
 
+    def use(self, pool: ParserPool) -> None:
+        """From now on these parsers, and bounds, hold; not for an element that is not finished."""
+        self._pool = pool
+        if self._header is not None:
+            self._header = pool.adopt(self._header)
+
     def settle(self, pool: ParserPool) -> None:
         """Nothing changes any more what bytes mean: read whole chunks, with the pool's parsers and limits."""
-        self._pool, self.limits = pool, pool.limits
+        self._settled = True
+        self.use(pool)
         if self._over:
             return
         rest = self._parser.drain() if self._parser is not None else b""
         rest += self._gate.drain() + self._raw
         self._stop()
-        if self._header is not None:
-            self._header = pool.adopt(self._header)
         self._gate = Gate(at_start=self._header is None)
         self._read(rest)
 
@@ -140,7 +145,7 @@ class StreamReader:
         """Take bytes from the transport.  What is wrong with them is raised by `next`, in its turn."""
         if self._over:
             return
-        if self._pool is None or self._items or self._raw or len(data) > PIECE:
+        if not self._settled or self._items or self._raw or len(data) > PIECE:
             self._raw += data
         else:
             self._read(data)
@@ -155,7 +160,7 @@ class StreamReader:
         raw = self._raw
         while raw and not self._items:
             # To the next place where a tag may end, and not a byte further, as long as that matters.
-            end = self._gate.reach(raw) if self._pool is None else PIECE
+            end = PIECE if self._settled else self._gate.reach(raw)
             piece = bytes(raw[:end])
             del raw[:end]
             self._read(piece)
@@ -175,7 +180,7 @@ class StreamReader:
             whole = gate.feed(data)
             if whole:
                 pool = self._pool
-                if self._parser is None and pool is not None and self._header is pool.header:
+                if self._parser is None and self._header is pool.header:
                     self._parser = pool.read(whole, items)
                 else:
                     self._parse(whole, items)
@@ -193,15 +198,12 @@ class StreamReader:
         """Parse with a parser that is this stream's own, or has become so in the middle of an element."""
         parser = self._parser
         if parser is None:
-            parser = self._parser = XMLParser(self._header, limits=self.limits)
+            parser = self._parser = XMLParser(self._header, limits=self._pool.limits)
         parser.feed(whole, items)
         if self._header is None and parser.header is not None:
-            self._header = parser.header if self._pool is None else self._pool.adopt(parser.header)
-        if parser.at_rest and self._pool is not None:
+            self._header = self._pool.adopt(parser.header)
+        if parser.at_rest:
             self._pool.give_back(parser)
-            self._parser = None
-        elif parser.at_rest and not self._raw:
-            parser.close()
             self._parser = None
 
     def _check_kept(self) -> None:
@@ -218,8 +220,9 @@ class StreamReader:
         if gate.problem is not None:
             raise StreamError(*gate.problem)
         bound = "stanza_bytes" if self._header is not None else "header_bytes"
-        if size + len(gate.kept) > getattr(self.limits, bound):
-            raise beyond(bound, self.limits)
+        limits = self._pool.limits
+        if size + len(gate.kept) > getattr(limits, bound):
+            raise beyond(bound, limits)
 
     def _finish(self) -> None:
         """Nothing more will come out."""

@@ -26,7 +26,7 @@ def _offer(_: ClientStream) -> bytes:
 def _tell_limits(stream: ClientStream) -> bytes:
     """What is taken now, and when a silent client is asked whether it is still there."""
     services, idle = stream.services, ""
-    limits = services.strangers
+    limits = services.strangers.limits
     if stream.account is not None:
         limits, idle = services.pool.limits, f"<idle-seconds>{int(services.timeouts.idle)}</idle-seconds>"
     return (
