@@ -205,12 +205,12 @@ class Keeper:
             until = int(self._now() + store.REMEMBERED_FOR)
             self._database.append(store.REMEMBER_HANDLED, (account.id, smacks.token, ledger.handled, until))
 
-    def resumable(self, account: Account, token: str) -> ClientSession | None:
+    def named(self, account: Account, token: str) -> ClientSession | None:
         """The session that a token of stream management names, within the account only."""
         for session in account.sessions:
             if isinstance(session, ClientSession) and session.smacks is not None:
-                smacks = session.smacks
-                if smacks.resumable and secrets.compare_digest(smacks.token.encode(), token.encode()):
+                own = session.smacks.token
+                if own and secrets.compare_digest(own.encode(), token.encode()):
                     return session
         return None
 
@@ -218,6 +218,8 @@ class Keeper:
         """`h` of a session that is gone, where it is known."""
         if account.id is None:
             return None
+        # What it sent last may be about to become durable; with that, it is written down how far it got.
+        await self._database.settled()
         return await self._database.read("handled", store.handled, account.id, token)
 
     async def stored_messages(self, session: ClientSession, rows: Collection[int]) -> Mapping[int, Stanza]:

@@ -667,6 +667,25 @@ class FailedResumptionTests(SmCase):
         self.assertEqual(self.account("bob").sessions, [])
 
 
+class UnresumableTests(SmCase):
+    """Too much was not acknowledged that no archive keeps."""
+
+    settings = ("limits.sm_queue=5",)
+
+    def test_what_was_sent_last_is_in_h(self) -> None:
+        """SM S10: or the client sends it again, and it comes twice"""
+        token = self.enable(self.phone)
+        self.write(*map(str, range(10)), content=NO_STORE)
+        phone = self.authenticated()
+        self.phone.send("<message to='alice@localhost' type='chat'><body>last</body></message>")
+        phone.send(resume(token, 0))
+        self.world.settle()
+        self.assertEqual(phone.take(), failed("item-not-found", 1))
+        self.assertIn("<conflict ", self.phone.take())
+        self.assertEqual(self.bodies(self.alice), ["last"])
+        self.assertEqual(self.account("bob").sessions, [])
+
+
 class DeadSessionTests(SmCase):
     """SM S9: what a session that expired never acknowledged."""
 

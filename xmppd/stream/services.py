@@ -97,8 +97,8 @@ class SessionKeeper(Protocol):
     def end(self, session: ClientSession) -> None:
         """A session is over for good."""
 
-    def resumable(self, account: Account, token: str) -> ClientSession | None:
-        """The session that a token of stream management names."""
+    def named(self, account: Account, token: str) -> ClientSession | None:
+        """The session that a token of stream management names, also if it cannot be resumed any more."""
 
     async def handled_before(self, account: Account, token: str) -> int | None:
         """`h` of a session that is gone, where it is known; raises `StorageError` if it cannot be read."""

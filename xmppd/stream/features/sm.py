@@ -109,7 +109,7 @@ async def resume(
         return failed(xmlns, "bad-request")
     if not stream.services.sm.resume:
         return failed(xmlns, "feature-not-implemented")
-    session = keeper.resumable(account, token)
+    session = keeper.named(account, token)
     try:
         if session is not None:
             assert session.smacks is not None
@@ -117,10 +117,10 @@ async def resume(
             await session.smacks.in_turn(_go_on, stream, session, xmlns, h, wrap)
         if stream.state is not State.AUTHENTICATED:
             return b""
-        if session is not None and session.ledger is not None:
-            handled: int | None = session.ledger.handled
-        else:
-            handled = await keeper.handled_before(account, token)
+        if session is not None and not session.ended:
+            # Its client has gone on from it: what it sent last is to be in `h`, or it comes twice.
+            session.close(StreamError("conflict", "Not resumable, and its client is on another connection"))
+        handled = await keeper.handled_before(account, token)
     except StorageError as problem:
         _log.warn("{stream}: a session cannot be resumed now: {problem}", stream=stream, problem=problem)
         return failed(xmlns, "internal-server-error")
