@@ -335,6 +335,9 @@ class Promises:
         if mail.refused:
             raise Broken(f"{session} got {mail}, which was refused")
         self._is_wanted(session, mail)
+        if mail in session.excused:
+            # It was on its way when it was erased, in the order of that time.
+            return
         late = mail not in session.pending
         if late:
             self._is_replayed(session, mail, delayed)
