@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -20,11 +19,11 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from twisted.trial.unittest import TestCase
 
 from tests.stream.devices import SM, Device
+from tests.support.rounds import run_some
 from xmppd.core.jid import JID
 from xmppd.directory import MARKS_EVERY
 from xmppd.stream.ledger import MODULUS
@@ -353,12 +352,4 @@ class CountingTests(TestCase):
 
     def test_counters_are_what_went_over_the_wire(self) -> None:
         """SM S7, S8, S11 and the counting rule, for any interleaving."""
-        run_state_machine_as_test(
-            Counting,
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=STEPS,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        run_some(Counting, EXAMPLES, STEPS)

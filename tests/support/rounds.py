@@ -5,11 +5,29 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-__all__ = ["run"]
+__all__ = ["run", "run_some"]
+
+
+def run_some(machine: type[RuleBasedStateMachine], examples: int, length: int, **more: Any) -> None:
+    """Try some examples of a state machine, each with at most so many steps (length); they may be slow.
+
+    :param more: other settings of hypothesis.
+    """
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=length,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            **more,
+        ),
+    )
 
 
 def run(
@@ -31,17 +49,7 @@ def run(
     number, began = first, time.monotonic()
     while not enough(time.monotonic() - began):
         try:
-            run_state_machine_as_test(
-                seed(number)(machine),
-                settings=settings(
-                    max_examples=examples,
-                    stateful_step_count=length,
-                    deadline=None,
-                    database=None,
-                    report_multiple_bugs=False,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
+            run_some(seed(number)(machine), examples, length, database=None, report_multiple_bugs=False)
         except Exception:
             traceback.print_exc()
             print(f"FAILED with --seed {number}, in {time.monotonic() - began:.0f} s: {done()}", flush=True)
