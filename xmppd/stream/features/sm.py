@@ -121,6 +121,9 @@ async def resume(
             # Its client has gone on from it: what it sent last is to be in `h`, or it comes twice.
             session.close(StreamError("conflict", "Not resumable, and its client is on another connection"))
         handled = await keeper.handled_before(account, token)
+        if session is not None and session.ledger is not None:
+            # By now; what is written down may be older.
+            handled = session.ledger.handled
     except StorageError as problem:
         _log.warn("{stream}: a session cannot be resumed now: {problem}", stream=stream, problem=problem)
         return failed(xmlns, "internal-server-error")
