@@ -244,6 +244,10 @@ class Mailbox:
         if mark > self.mark:
             self.mark = mark
             self.confirmed = {row for row in self.confirmed if row > mark}
+            if self.passing:
+                # Not all were confirmed: nobody is given a row that was erased while a session owed it.
+                self._finished += [row for row in self.passing if row <= mark]
+                self.passing = {row for row in self.passing if row > mark}
             self.read_until = max(self.read_until, mark)
             self._patience = MOST_CONFIRMED
         self._moved(self)
