@@ -20,8 +20,9 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from xmppd.storage import accounts, archive, search_index
-from xmppd.storage.archive import APPEND, ArchiveRow, Query
+from xmppd.storage import accounts, archive_query, search_index
+from xmppd.storage.archive import APPEND, ArchiveRow
+from xmppd.storage.archive_query import Query
 from xmppd.storage.database import Database
 from xmppd.storage.search import search
 from xmppd.storage.sequence import Sequence
@@ -184,7 +185,7 @@ def peer(number: int) -> str:
 async def measure_reading(database: Database, times: int = 1000) -> None:
     """Pages of 50, in a reader's thread, one after the other."""
     choose = random.Random(3)
-    first, last = await database.read("bounds", archive.bounds, 1) or (0, 0)
+    first, last = await database.read("bounds", archive_query.bounds, 1) or (0, 0)
 
     def account() -> int:
         return choose.randrange(ACCOUNTS) + 1
@@ -202,7 +203,7 @@ async def measure_reading(database: Database, times: int = 1000) -> None:
         rows = 0
         with Meter() as meter:
             for _ in range(times):
-                rows += len((await database.read("page", archive.page, *make())).rows)
+                rows += len((await database.read("page", archive_query.page, *make())).rows)
         print(meter.line(f"{name} of {rows / times:.0f}", times, "a page"))
 
 

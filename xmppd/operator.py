@@ -14,8 +14,8 @@ from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.jid import JID
 from xmppd.modules.search import search_of
 from xmppd.storage import accounts as store
-from xmppd.storage.archive import Query
 from xmppd.storage.archive_book import arrived
+from xmppd.storage.archive_query import Query
 from xmppd.storage.words import text_of
 from xmppd.stream.outbox import Sent
 from xmppd.stream.session import ClientSession

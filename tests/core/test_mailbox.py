@@ -301,8 +301,8 @@ class PassingTests(unittest.SynchronousTestCase):
         self.assertEqual(box.take_finished(), [1])
 
     def test_row_that_was_erased_while_a_session_owed_it_is_not_kept_in_mind(self) -> None:
-        """Found by the model: after a restart nobody remembers which rows of a session are history. When it had
-        expired, the erased row, which nobody was given any more, was counted for ever."""
+        """Found by the model: after a restart nobody remembers which rows of a session are history. The
+        session expired, and the erased row, which nobody was given any more, was counted for ever."""
         box, phone, desk = mailbox(0, (), 2), session(), session()
         box.restore(phone, [1, 2])
         box.gone(phone)

@@ -13,7 +13,7 @@ from xmppd.modules import indexing, search
 from xmppd.modules.search import Search
 from xmppd.operator import ServerOperator
 from xmppd.storage import archive as store
-from xmppd.storage import search_index
+from xmppd.storage import archive_query, search_index
 from xmppd.storage.errors import FaultError
 from xmppd.xml.delay import stamp
 
@@ -49,7 +49,7 @@ class SearchCase(ArchiveCase):
 
     def last(self) -> int:
         """The last message of Alice's archive."""
-        found = self.world.wait_for(self.world.database.read("bounds", store.bounds, self.number()))
+        found = self.world.wait_for(self.world.database.read("bounds", archive_query.bounds, self.number()))
         assert found is not None
         return found[1]
 

@@ -15,8 +15,9 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.storage.base import Noted, bad, message, on_each_database
-from xmppd.storage import archive, meta
-from xmppd.storage.archive import APPEND, Query
+from xmppd.storage import archive, archive_query, meta
+from xmppd.storage.archive import APPEND
+from xmppd.storage.archive_query import Query
 from xmppd.storage.database import Database, dialect_of
 from xmppd.storage.errors import ClosedError, FaultError, InUseError, RefusedError, SchemaError, StorageError
 from xmppd.storage.statement import Cursor
@@ -237,7 +238,7 @@ class DatabaseTests:
         database = await self.make_database()
         for seq in range(1, 120):
             database.append(APPEND, message(seq=seq))
-        page = await database.read("page", archive.page, 1, Query(after=10, limit=50))
+        page = await database.read("page", archive_query.page, 1, Query(after=10, limit=50))
         self.assertEqual([seq for seq, _ in page.rows], list(range(11, 61)))
         self.assertFalse(page.complete)
 

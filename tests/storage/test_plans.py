@@ -10,7 +10,10 @@ from tests.storage.base import BlockingStore, StorageTestCase, message, on_each_
 from xmppd.storage import (
     accounts,
     archive,
+    archive_delivery,
     archive_ids,
+    archive_query,
+    archive_retention,
     blocking,
     last_activity,
     marks,
@@ -25,7 +28,7 @@ from xmppd.storage import (
     tokens,
     writer,
 )
-from xmppd.storage.archive import Query
+from xmppd.storage.archive_query import Query
 from xmppd.storage.marks import Mark
 from xmppd.storage.postgresql import PostgreSQLCursor, placeholders
 from xmppd.storage.sqlite import StanzaCursor
@@ -35,7 +38,10 @@ from xmppd.storage.words import terms
 STORES = (
     accounts,
     archive,
+    archive_delivery,
     archive_ids,
+    archive_query,
+    archive_retention,
     blocking,
     last_activity,
     marks,
@@ -55,7 +61,7 @@ AT_THE_START = {
     "accounts.load_directory": {"account"},
     "accounts.with_remains": {"account"},
     "archive.greatest": {"account"},
-    "archive.passing": {"account"},
+    "archive_delivery.passing": {"account"},
     "blocking.load_domain": {"account", "block"},
     "preferences.load_all": {"archive_preference"},
     "sessions.take_all": {"session"},
@@ -87,17 +93,17 @@ CALLS: dict[str, Callable[[Cursor], object]] = {
     "accounts.remove": lambda c: accounts.remove(c, 2),
     "accounts.with_remains": accounts.with_remains,
     "accounts.release": lambda c: accounts.release(c, "example.org", "user2"),
-    "archive.page": lambda c: [archive.page(c, 1, query) for query in QUERIES],
-    "archive.count": lambda c: [archive.count(c, 1, query) for query in QUERIES],
-    "archive.known": lambda c: archive.known(c, 1, (1, 2, 3)),
-    "archive.exists": lambda c: archive.exists(c, 1, 2),
-    "archive.bounds": lambda c: archive.bounds(c, 1),
-    "archive.deliverable": lambda c: archive.deliverable(c, 1, 5, 10),
-    "archive.passing": archive.passing,
-    "archive.owed": lambda c: archive.owed(c, 1, 5, 10),
-    "archive.owed_before": lambda c: archive.owed_before(c, 1, 5, 10),
-    "archive.waits_between": lambda c: archive.waits_between(c, 1, 5, 10),
-    "archive.stanzas": lambda c: archive.stanzas(c, 1, [1, 2]),
+    "archive_query.page": lambda c: [archive_query.page(c, 1, query) for query in QUERIES],
+    "archive_query.count": lambda c: [archive_query.count(c, 1, query) for query in QUERIES],
+    "archive_query.known": lambda c: archive_query.known(c, 1, (1, 2, 3)),
+    "archive_query.exists": lambda c: archive_query.exists(c, 1, 2),
+    "archive_query.bounds": lambda c: archive_query.bounds(c, 1),
+    "archive_delivery.deliverable": lambda c: archive_delivery.deliverable(c, 1, 5, 10),
+    "archive_delivery.passing": archive_delivery.passing,
+    "archive_delivery.owed": lambda c: archive_delivery.owed(c, 1, 5, 10),
+    "archive_retention.owed_before": lambda c: archive_retention.owed_before(c, 1, 5, 10),
+    "archive_delivery.waits_between": lambda c: archive_delivery.waits_between(c, 1, 5, 10),
+    "archive_delivery.stanzas": lambda c: archive_delivery.stanzas(c, 1, [1, 2]),
     "archive.rows": lambda c: [archive.rows(c, 1), archive.rows(c, 1, peer=PEER, start=3, end=9)],
     "archive.restore": lambda c: archive.restore(c, [ROW, ROW._replace(seq=5000)]),
     "archive.containing": lambda c: [
@@ -105,16 +111,19 @@ CALLS: dict[str, Callable[[Cursor], object]] = {
     ],
     "archive.redact": lambda c: archive.redact(c, 1, 7, b"<message/>"),
     "archive.forget": lambda c: archive.forget(c, 1, 8),
+    "archive.delete_up_to": lambda c: archive.delete_up_to(c, 3, 10),
     "archive.erase": lambda c: archive.erase(c, 3),
     "archive.erase_some": lambda c: archive.erase_some(c, 2, 10),
-    "archive.expire": lambda c: archive.expire(c, 1, history_before=9, offline_before=5, limit=5),
-    "archive.give_up": lambda c: archive.give_up(c, 1, before=50),
-    "archive.beyond": lambda c: archive.beyond(c, 1, 5),
-    "archive.expirable": lambda c: archive.expirable(
+    "archive_retention.expire": lambda c: archive_retention.expire(
+        c, 1, history_before=9, offline_before=5, limit=5
+    ),
+    "archive_retention.give_up": lambda c: archive_retention.give_up(c, 1, before=50),
+    "archive_retention.beyond": lambda c: archive_retention.beyond(c, 1, 5),
+    "archive_retention.expirable": lambda c: archive_retention.expirable(
         c, (1, 2), history_before=0, offline_before=9_000, keep=10
     ),
-    "archive.is_full": lambda c: archive.is_full(c, 1, 5),
-    "archive.usage": lambda c: archive.usage(c, 1),
+    "archive_retention.is_full": lambda c: archive_retention.is_full(c, 1, 5),
+    "archive_retention.usage": lambda c: archive_retention.usage(c, 1),
     "archive.greatest": archive.greatest,
     "archive_ids.load_key": archive_ids.load_key,
     "blocking.load": lambda c: blocking.load(c, 1),
@@ -341,13 +350,13 @@ class PlanTests:
     def test_pages_come_in_order_from_an_index(self) -> None:
         """So they cost the same wherever they lie; also in a new table, of which a planner knows nothing."""
         for name in (
-            "archive.page",
-            "archive.bounds",
-            "archive.deliverable",
-            "archive.owed",
+            "archive_query.page",
+            "archive_query.bounds",
+            "archive_delivery.deliverable",
+            "archive_delivery.owed",
             "archive.rows",
-            "archive.beyond",
-            "archive.expire",
+            "archive_retention.beyond",
+            "archive_retention.expire",
             "archive.erase_some",
             "search.scan",
         ):

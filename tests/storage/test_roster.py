@@ -129,3 +129,14 @@ class RosterTests:
             self.assertTrue(roster.delete_request(cursor, self.account, "a@example.net"))
             self.assertFalse(roster.delete_request(cursor, self.account, "a@example.net"))
             self.assertEqual(roster.requests(cursor, self.account), [second])
+
+    def test_contacts_of_accounts(self) -> None:
+        other = self.new_account()
+        with self.store.transaction() as cursor:
+            for jid in ("a@b.example", "c@d.example"):
+                roster.upsert(cursor, self.account, RosterItem(jid))
+            roster.delete(cursor, self.account, "a@b.example")
+            self.assertEqual(
+                roster.contacts(cursor, [self.account, other]),
+                {self.account: {"c@d.example"}, other: set()},
+            )

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from tests.storage.base import BlockingStore, StorageTestCase, examples, message, on_each_database
-from tests.storage.test_archive import QUERIES, matches
-from xmppd.storage import accounts, archive, meta, search, search_index
-from xmppd.storage.archive import APPEND, ArchiveRow, Page, Query
+from tests.storage.test_archive_query import QUERIES, matches
+from xmppd.storage import accounts, archive, archive_retention, meta, search, search_index
+from xmppd.storage.archive import APPEND, ArchiveRow
+from xmppd.storage.archive_query import Page, Query
 from xmppd.storage.search_index import VERSION, Batch
 from xmppd.storage.statement import Cursor
 from xmppd.storage.words import matcher, terms, words_of
@@ -300,7 +301,7 @@ class SearchTests:
         self.say(*["word"] * 6)
         self.fill(1, most=2)
         with self.store.transaction() as cursor:
-            archive.expire(cursor, 1, history_before=4, offline_before=100, limit=10)
+            archive_retention.expire(cursor, 1, history_before=4, offline_before=100, limit=10)
         self.assertEqual((self.in_index("word"), self.found("word")), ([4], [4, 5, 6]))
 
     def test_a_removed_account_leaves_nothing(self) -> None:
@@ -422,7 +423,7 @@ class ErasedFromFilesTests(StorageTestCase):
         pieces = []
         while True:
             with store.transaction() as cursor:
-                step = archive.expire(cursor, 1, history_before=2000, offline_before=2000, limit=10)
+                step = archive_retention.expire(cursor, 1, history_before=2000, offline_before=2000, limit=10)
                 cursor.execute("SELECT count(DISTINCT segid) FROM search_idx")
                 pieces.append(cursor.fetchone()[0])
             if not step.more:

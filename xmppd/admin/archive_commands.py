@@ -22,6 +22,7 @@ from xmppd.modules.archive_configure import read_moment
 from xmppd.modules.redaction import Scope, erase
 from xmppd.modules.retention import retention_of
 from xmppd.storage import archive as store
+from xmppd.storage import archive_query, archive_retention
 from xmppd.storage.archive import GROUPCHAT, TOMBSTONE, ArchiveRow
 from xmppd.xml import delay, portable
 from xmppd.xml.parser import Limits
@@ -130,8 +131,8 @@ class _ArchiveCommands:
         chosen = self._chosen(arguments)
         for number, account in enumerate(chosen):
             report("Counting", number, len(chosen))
-            usage = await self._server.database.read("archive usage", store.usage, account.id)
-            bounds = await self._server.database.read("archive bounds", store.bounds, account.id)
+            usage = await self._server.database.read("archive usage", archive_retention.usage, account.id)
+            bounds = await self._server.database.read("archive bounds", archive_query.bounds, account.id)
             first, last = (None, None) if bounds is None else map(delay.stamp, bounds)
             rows.append(
                 {
@@ -166,7 +167,7 @@ class _ArchiveCommands:
     async def _export(self, account: Account, path: Path, report: Report) -> int:
         """Write a file; under its name it is there only when it is whole."""
         in_thread, part = self._server.in_thread, path.with_name(f"{path.name}.part")
-        usage = await self._server.database.read("archive usage", store.usage, account.id)
+        usage = await self._server.database.read("archive usage", archive_retention.usage, account.id)
         file: BinaryIO = await in_thread(_create, part)
         try:
             written = await self._write(

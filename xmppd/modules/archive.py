@@ -17,8 +17,8 @@ from xmppd.core.stanza import Stanza, escape_attribute
 from xmppd.core.turnstile import Turnstile
 from xmppd.modules.fetching import note_sent, reads_on
 from xmppd.modules.search import FULLTEXT, search_of
-from xmppd.storage import archive as store
-from xmppd.storage.archive import Query
+from xmppd.storage import archive_query
+from xmppd.storage.archive_query import Query
 from xmppd.storage.statement import Cursor
 from xmppd.xml import delay, forms, rsm, tree
 
@@ -74,7 +74,7 @@ class Archive(Module):
         return b"" if account.id is None else await self._metadata(account)
 
     async def _metadata(self, account: Account) -> bytes:
-        found = await self.context.database.read("archive bounds", store.bounds, account.id)
+        found = await self.context.database.read("archive bounds", archive_query.bounds, account.id)
         text = ""
         for name, seq in zip(("start", "end"), found or (), strict=False):
             text += f"<{name} id='{self._id(account, seq)}' timestamp='{delay.stamp(seq)}'/>"
@@ -104,7 +104,9 @@ class Archive(Module):
         # What waits to be written cannot be read while the database is faulted (section 4.3.2).
         return ns.MAM, "fin", self._fin(account, page, stable=not database.faulted)
 
-    async def _find(self, account: Account, query: Query, named: tuple[int, ...], text: str) -> store.Page:
+    async def _find(
+        self, account: Account, query: Query, named: tuple[int, ...], text: str
+    ) -> archive_query.Page:
         read, search = self.context.database.read, search_of(self.context.host)
         if search is None or not text:
             page = await read("archive page", _page, account.id, query, named)
@@ -125,7 +127,7 @@ class Archive(Module):
             f"<value>{ns.MAM}</value></field>{fields}</x>"
         )
 
-    def _fin(self, account: Account, page: store.Page, *, stable: bool) -> bytes:
+    def _fin(self, account: Account, page: archive_query.Page, *, stable: bool) -> bytes:
         first = last = None
         if page.rows:
             first, last = self._id(account, page.rows[0][0]), self._id(account, page.rows[-1][0])
@@ -217,13 +219,13 @@ class Archive(Module):
             session.send(Stanza.written(start, inner, (ns.MAM, "result"), to=session.jid, sender=account.jid))
 
 
-def _page(cursor: Cursor, number: int, query: Query, named: tuple[int, ...]) -> store.Page | None:
+def _page(cursor: Cursor, number: int, query: Query, named: tuple[int, ...]) -> archive_query.Page | None:
     """A page; None if a message that the query names is not in the archive."""
-    return store.page(cursor, number, query) if _are_known(cursor, number, named) else None
+    return archive_query.page(cursor, number, query) if _are_known(cursor, number, named) else None
 
 
 def _are_known(cursor: Cursor, number: int, named: tuple[int, ...]) -> bool:
-    return not named or store.known(cursor, number, named) == set(named)
+    return not named or archive_query.known(cursor, number, named) == set(named)
 
 
 def _single(fields: Mapping[str, list[str]], name: str) -> str | None:

@@ -22,7 +22,7 @@ from xmppd.core.module import Module, Xep, on
 from xmppd.core.stanza import Stanza
 from xmppd.modules.archive_preferences import ArchivePolicy, policy_of
 from xmppd.modules.retention import Quota, quota_of
-from xmppd.storage import archive as store
+from xmppd.storage import archive_delivery
 
 __all__ = ["Archiving", "Options"]
 
@@ -54,7 +54,7 @@ class Archiving(Module):
     async def start(self) -> None:
         """Find who decides, and what waits for delivery without being part of the history."""
         self._policy, self._quota = policy_of(self.context.host), quota_of(self.context.host)
-        waiting = await self.context.database.read("passing messages", store.passing)
+        waiting = await self.context.database.read("passing messages", archive_delivery.passing)
         for account in self.context.registry.accounts():
             if account.jid.domain == self.context.domain.text and account.mailbox is not None:
                 account.mailbox.passing.update(waiting.get(account.id or 0, ()))

@@ -12,8 +12,8 @@ from typing import Final
 from xmppd.core.account import Account
 from xmppd.core.context import Database, Session
 from xmppd.core.slots import FETCHED_UNTIL, Slot
-from xmppd.storage import archive as store
-from xmppd.storage.archive import Query
+from xmppd.storage import archive_delivery, archive_query
+from xmppd.storage.archive_query import Query
 
 __all__ = ["note_sent", "reads_on"]
 
@@ -30,10 +30,10 @@ async def reads_on(database: Database, session: Session, account: Account, query
     if mailbox is None or not mailbox.is_behind or query.backwards or not _is_whole(query):
         return False
     reached = max(mailbox.mark, _SENT_UNTIL.get(session), FETCHED_UNTIL.get(session))
-    first, _ = store.bounds_of(query, paging=True)
+    first, _ = archive_query.bounds_of(query, paging=True)
     if first is None or first <= reached + 1:
         return True
-    return not await database.read("passed over", store.waits_between, account.id, reached, first)
+    return not await database.read("passed over", archive_delivery.waits_between, account.id, reached, first)
 
 
 def _is_whole(query: Query) -> bool:

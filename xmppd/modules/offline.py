@@ -18,7 +18,7 @@ from xmppd.core.module import Module, Xep, on
 from xmppd.core.slots import FETCHED_UNTIL
 from xmppd.core.stanza import Stanza
 from xmppd.modules.blocking import is_blocked
-from xmppd.storage import archive
+from xmppd.storage import archive_delivery
 from xmppd.storage.archive_book import arrived
 from xmppd.storage.errors import FaultError, StorageError
 from xmppd.xml import delay
@@ -94,7 +94,7 @@ class Offline(Module):
         database = self.context.database
         while mailbox.has_backlog and _is_ready(session):
             after, until = mailbox.read_until, mailbox.backlog_until
-            rows = await database.read("backlog", archive.deliverable, account.id, after, SLICE)
+            rows = await database.read("backlog", archive_delivery.deliverable, account.id, after, SLICE)
             if database.faulted:
                 raise FaultError("what waits to be written would be passed over")
             # What somebody else owed may have been set free meanwhile, before this place.
@@ -102,7 +102,9 @@ class Offline(Module):
                 self._give(session, mailbox, rows, until)
                 await session.room()
 
-    def _give(self, session: Session, mailbox: Mailbox, rows: Sequence[archive.Delivery], until: int) -> None:
+    def _give(
+        self, session: Session, mailbox: Mailbox, rows: Sequence[archive_delivery.Delivery], until: int
+    ) -> None:
         for row in rows:
             if row.seq > until:
                 break
@@ -117,7 +119,7 @@ class Offline(Module):
                 until = rows[-1].seq
         mailbox.read_to(until)
 
-    def _send(self, session: Session, mailbox: Mailbox, row: archive.Delivery) -> None:
+    def _send(self, session: Session, mailbox: Mailbox, row: archive_delivery.Delivery) -> None:
         """Send a message as it would have arrived, with its id and the time of its reception."""
         try:
             message = self._message(session.account, row)
@@ -132,7 +134,7 @@ class Offline(Module):
             return
         session.send(message, row.seq)
 
-    def _message(self, account: Account, row: archive.Delivery) -> Stanza:
+    def _message(self, account: Account, row: archive_delivery.Delivery) -> Stanza:
         message = arrived(row.stanza)
         if row.history:
             message = self.context.archive.mark(account, message, row.seq)

@@ -22,7 +22,7 @@ from xmppd.core.kinds import Between, Seconds
 from xmppd.core.limits import Limits
 from xmppd.core.module import Module, on
 from xmppd.core.units import HOUR
-from xmppd.storage import archive as store
+from xmppd.storage import archive_retention
 from xmppd.storage.marks import Mark
 
 __all__ = ["Options", "Quota", "Retention", "quota_of", "retention_of"]
@@ -138,7 +138,7 @@ class Retention(Module):
         by_number = {account.id: account for account in accounts}
         found = await self.context.database.read(
             "expirable archives",
-            lambda cursor: store.expirable(
+            lambda cursor: archive_retention.expirable(
                 cursor,
                 [number for number in by_number if number is not None],
                 history_before=self._before(self._limits.archive_expires_after),
@@ -169,7 +169,8 @@ class Retention(Module):
         offline_before = self._before(self._limits.offline_expires_after)
         if offline_before:
             self._moved(
-                account, await self._write("give up", store.give_up, account.id, before=offline_before)
+                account,
+                await self._write("give up", archive_retention.give_up, account.id, before=offline_before),
             )
         if history_before is None:
             history_before = self._before(self._limits.archive_expires_after)
@@ -189,7 +190,7 @@ class Retention(Module):
         while not self._stopped:
             step = await self._write(
                 "expire",
-                store.expire,
+                archive_retention.expire,
                 account.id,
                 history_before=before,
                 offline_before=self._before(self._limits.offline_expires_after),
@@ -217,10 +218,10 @@ class Retention(Module):
     async def _keep_to_quota(self, account: Account, keep: int) -> int:
         self._since.pop(account, None)
         read = self.context.database.read
-        before = await read("beyond the quota", store.beyond, account.id, keep)
+        before = await read("beyond the quota", archive_retention.beyond, account.id, keep)
         deleted = 0 if before is None else await self._expire(account, before)
         mailbox = account.mailbox
-        if mailbox is not None and await read("full archive", store.is_full, account.id, keep):
+        if mailbox is not None and await read("full archive", archive_retention.is_full, account.id, keep):
             self._full[account] = mailbox.mark, self.context.clock.seconds()
         else:
             self._full.pop(account, None)

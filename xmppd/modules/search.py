@@ -21,7 +21,7 @@ from xmppd.core.module import Module, Xep, on
 from xmppd.modules.indexing import Indexer
 from xmppd.storage import search as store
 from xmppd.storage import search_index
-from xmppd.storage.archive import Page, Query
+from xmppd.storage.archive_query import Page, Query
 from xmppd.storage.words import terms
 
 __all__ = ["FULLTEXT", "Options", "Search", "search_of"]

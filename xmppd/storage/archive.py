@@ -1,14 +1,14 @@
-"""The message archive: rows in order of reception, and positions in it (XEP-0313, RFC 6121 section 8,
-XEP-0160).
- The sequence of a row is its time of reception in microseconds since 1970, made strictly increasing
-(sequence.py): it is order, time and, with the owner, the key. Times are asked for as ranges of sequences.
+"""The rows of the message archive: reading them whole, putting them back, erasing them (RFC 6121 section 8).
+
+The sequence of a row is its time of reception in microseconds since 1970, made strictly increasing
+(sequence.py): it is order, time and, with the owner, the key. What queries find is in archive_query.py, what
+is still to be delivered in archive_delivery.py, what may go in archive_retention.py.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from xmppd.storage import marks, meta, search_index
+from xmppd.storage import meta, search_index
 from xmppd.storage.marks import Mark
 from xmppd.storage.statement import Cursor, Statement, Value
 from xmppd.xml import tree
@@ -18,9 +18,6 @@ ENCRYPTED = 2
 TOMBSTONE = 4
 """Bits of `kind`: a groupchat message; one whose body only its receiver can read; one whose content was
 erased."""
-
-COUNT_LIMIT = 10_000
-"""Rows up to which the size of a result is counted (XEP-0059 lets a costly count be left out)."""
 
 PAGE_BYTES = 512 * 1024
 """Bytes of stanzas after which a page ends: a client must be able to take it, and to be sent it once more
@@ -75,287 +72,6 @@ DELETE_DELIVERED = Statement("DELETE FROM archive WHERE account = ? AND seq = ? 
 group."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which rows of the history; every condition must hold. Sequences stand for times and for archive ids."""
-
-    peer: str | None = None
-    """`with`: bare JID. The owner's own finds exactly what they sent to themselves."""
-    resource: str | None = None
-    """`with` of a full JID: exactly this resource of `peer`."""
-    own_resource: str | None = None
-    """`with` of one of the owner's own full JIDs: sent by this resource, or addressed to it. `peer` is the
-    owner."""
-    groupchat: bool | None = None
-    """Only groupchat messages, or all others."""
-    start: int | None = None
-    end: int | None = None
-    """Both inclusive."""
-    after_id: int | None = None
-    before_id: int | None = None
-    """Both exclusive: they bound the result, not the page."""
-    ids: tuple[int, ...] | None = None
-    after: int | None = None
-    before: int | None = None
-    """Both exclusive: where the page begins (XEP-0059)."""
-    backwards: bool = False
-    """The last rows rather than the first. Results are in chronological order all the same."""
-    limit: int = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What a query found."""
-
-    rows: list[tuple[int, bytes]]
-    """Sequence and stanza, in chronological order."""
-    complete: bool
-    """Nothing lies beyond this page, in the direction of paging (XEP-0313 section 4.3.2)."""
-    count: int | None
-    """How many rows the query has in all, without `after` and `before`; None where counting would cost too
-    much."""
-    index: int | None = None
-    """How many of these stand before the page; None where counting would cost too much."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A row that is to be delivered."""
-
-    seq: int
-    peer: str
-    resource: str
-    own_resource: str
-    history: bool
-    stanza: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """One step of a clean-up."""
-
-    deleted: int
-    mark: Mark | None
-    """The account's mark where the step had to move it: rows that nobody confirmed are gone."""
-    more: bool
-    """There may be more to delete."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What an archive holds."""
-
-    rows: int
-    bytes: int
-    undelivered: int
-    """Rows above the mark's cursor that are to be delivered."""
-
-
-# Queries of the history
-
-
-def bounds_of(query: Query, *, paging: bool) -> tuple[int | None, int | None]:
-    """The first and the last sequence that can be in the result, both inclusive."""
-    lowest = [query.start, _next(query.after_id), _next(query.after) if paging else None]
-    highest = [query.end, _previous(query.before_id), _previous(query.before) if paging else None]
-    return (
-        max((bound for bound in lowest if bound is not None), default=None),
-        min((bound for bound in highest if bound is not None), default=None),
-    )
-
-
-def _next(seq: int | None) -> int | None:
-    return None if seq is None else seq + 1
-
-
-def _previous(seq: int | None) -> int | None:
-    return None if seq is None else seq - 1
-
-
-def _conditions(account: int, query: Query, *, paging: bool) -> tuple[str, list[Value]]:
-    """The WHERE of a query."""
-    parts, values = ["account = ?", "history = 1"], [account]
-    found: list[tuple[str, tuple[Value, ...]]] = list(_filters(query))
-    lowest, highest = bounds_of(query, paging=paging)
-    if lowest is not None:
-        found.append(("seq >= ?", (lowest,)))
-    if highest is not None:
-        found.append(("seq <= ?", (highest,)))
-    all_values: list[Value] = [*values]
-    for part, more in found:
-        parts.append(part)
-        all_values.extend(more)
-    return " AND ".join(parts), all_values
-
-
-def _filters(query: Query) -> Iterable[tuple[str, tuple[Value, ...]]]:
-    if query.own_resource is not None:
-        own = query.own_resource
-        yield "(own_resource = ? OR (peer = ? AND resource = ?))", (own, query.peer, own)
-    elif query.peer is not None:
-        yield "peer = ?", (query.peer,)
-        if query.resource is not None:
-            yield "resource = ?", (query.resource,)
-    if query.groupchat is not None:
-        yield f"kind % 2 = {int(query.groupchat)}", ()
-    if query.ids is not None:
-        yield _one_of(query.ids), tuple(sorted(set(query.ids)))
-
-
-def _one_of(ids: Sequence[int]) -> str:
-    marks = ", ".join("?" for _ in set(ids))
-    return f"seq IN ({marks})" if marks else "1 = 0"
-
-
-def page(cursor: Cursor, account: int, query: Query) -> Page:
-    """One page of the history, by keyset: what it costs does not depend on where it lies in the archive."""
-    if query.limit <= 0:
-        size = count(cursor, account, query)
-        return Page([], size == 0, size)
-    where, values = _conditions(account, query, paging=True)
-    order = "DESC" if query.backwards else "ASC"
-    found = cursor.stanzas(
-        f"SELECT seq, stanza FROM archive WHERE {where} ORDER BY seq {order} LIMIT ?",
-        (*values, query.limit + 1),
-    )
-    return page_of(found, query)
-
-
-def page_of(found: list[tuple[int, bytes]], query: Query) -> Page:
-    """The page that rows make: at most the limit, and not too many bytes, but one row in any case.
-
-    :param found: in the direction of paging; one more than the limit if there are more.
-    """
-    kept = found[: max(query.limit, 0)]
-    size = 0
-    for number, (_, stanza) in enumerate(kept):
-        size += len(stanza)
-        if size > PAGE_BYTES and number:
-            kept = kept[:number]
-            break
-    complete = len(kept) == len(found)
-    at_start = query.after is None and (complete or not query.backwards)
-    whole = complete and at_start and query.before is None
-    return Page(sorted(kept), complete, len(kept) if whole else None, 0 if at_start else None)
-
-
-def count(cursor: Cursor, account: int, query: Query, most: int = COUNT_LIMIT) -> int | None:
-    """How many rows a query has in all, without `after` and `before`; None if there are more than `most`."""
-    where, values = _conditions(account, query, paging=False)
-    cursor.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM archive WHERE {where} LIMIT ?) AS found",
-        (*values, most + 1),
-    )
-    number = int(cursor.fetchone()[0])
-    return number if number <= most else None
-
-
-def known(cursor: Cursor, account: int, seqs: Sequence[int]) -> set[int]:
-    """Which of these sequences are in the history; tombstones are."""
-    cursor.execute(
-        f"SELECT seq FROM archive WHERE account = ? AND history = 1 AND {_one_of(seqs)}",
-        (account, *sorted(set(seqs))),
-    )
-    return {row[0] for row in cursor.fetchall()}
-
-
-def exists(cursor: Cursor, account: int, seq: int) -> bool:
-    """Whether this sequence is in the history."""
-    return bool(known(cursor, account, (seq,)))
-
-
-def bounds(cursor: Cursor, account: int) -> tuple[int, int] | None:
-    """The first and the last sequence of the history (XEP-0313 section 5); None if it is empty."""
-    ends = []
-    for order in ("ASC", "DESC"):
-        cursor.execute(
-            f"SELECT seq FROM archive WHERE account = ? AND history = 1 ORDER BY seq {order} LIMIT 1",
-            (account,),
-        )
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        ends.append(int(row[0]))
-    return ends[0], ends[1]
-
-
-# Delivery
-
-
-def deliverable(cursor: Cursor, account: int, after: int, limit: int) -> list[Delivery]:
-    """The next rows to deliver above a sequence, in order, as many as make a page; those that are confirmed
-    already are among them. None where there are no more."""
-    found: list[Delivery] = []
-    size = 0
-    while len(found) < limit and size <= PAGE_BYTES:
-        cursor.execute(
-            "SELECT seq, peer, resource, own_resource, history, stanza FROM archive"
-            " WHERE account = ? AND seq > ? AND deliver = 1 ORDER BY seq LIMIT ?",
-            (account, after, min(PIECE, limit - len(found))),
-        )
-        piece = [
-            Delivery(seq, peer, resource, own_resource, bool(history), bytes(stanza))
-            for seq, peer, resource, own_resource, history, stanza in cursor.fetchall()
-        ]
-        if not piece:
-            break
-        found += piece
-        size += sum(len(row.stanza) for row in piece)
-        after = piece[-1].seq
-    return found
-
-
-def passing(cursor: Cursor) -> dict[int, list[int]]:
-    """By account, the rows that are to be delivered and are no part of the history: for the start.
-
-    One query an account: joined, either database reads the whole archive of everyone.
-    """
-    cursor.execute("SELECT id, cursor FROM account")
-    found: dict[int, list[int]] = {}
-    for account, mark in cursor.fetchall():
-        cursor.execute(
-            "SELECT seq FROM archive WHERE account = ? AND seq > ? AND deliver = 1 AND history = 0"
-            " ORDER BY seq",
-            (account, mark),
-        )
-        rows = [int(row[0]) for row in cursor.fetchall()]
-        if rows:
-            found[account] = rows
-    return found
-
-
-def owed(cursor: Cursor, account: int, after: int, most: int) -> int:
-    """How many rows above a sequence are to be delivered; counted up to `most`."""
-    cursor.execute(
-        "SELECT count(*) FROM"
-        " (SELECT 1 FROM archive WHERE account = ? AND seq > ? AND deliver = 1 LIMIT ?) AS found",
-        (account, after, most),
-    )
-    return int(cursor.fetchone()[0])
-
-
-def waits_between(cursor: Cursor, account: int, after: int, before: int) -> bool:
-    """Whether there is a row of the history to deliver between two sequences, both exclusive."""
-    cursor.execute(
-        "SELECT 1 FROM archive"
-        " WHERE account = ? AND seq > ? AND seq < ? AND deliver = 1 AND history = 1 LIMIT 1",
-        (account, after, before),
-    )
-    return cursor.fetchone() is not None
-
-
-def stanzas(cursor: Cursor, account: int, seqs: Sequence[int]) -> dict[int, bytes]:
-    """The stanzas at these positions, as far as they are still there: for resumption."""
-    found = cursor.stanzas(
-        f"SELECT seq, stanza FROM archive WHERE account = ? AND {_one_of(seqs)}",
-        (account, *sorted(set(seqs))),
-    )
-    return dict(found)
-
-
-# Erasing
-
-
 def rows(
     cursor: Cursor,
     account: int,
@@ -389,7 +105,7 @@ def restore(cursor: Cursor, rows: Iterable[ArchiveRow]) -> int:
     """Put messages back at their times. One that is there already, or was deleted there, is left as it is;
     one whose place another message has comes behind that.
 
-        :returns: how many are new.
+    :returns: how many are new.
     """
     added = 0
     for row in rows:
@@ -486,7 +202,7 @@ def erase(cursor: Cursor, account: int) -> int:
     """
     cursor.execute("SELECT max(seq) FROM archive WHERE account = ?", (account,))
     last = cursor.fetchone()[0]
-    deleted = 0 if last is None else _delete_up_to(cursor, account, last)
+    deleted = 0 if last is None else delete_up_to(cursor, account, last)
     search_index.forget(cursor, account)
     return deleted
 
@@ -499,12 +215,16 @@ def erase_some(cursor: Cursor, account: int, limit: int = 100) -> int:
     cursor.execute("SELECT seq FROM archive WHERE account = ? ORDER BY seq LIMIT ?", (account, limit))
     found = cursor.fetchall()
     if found:
-        return _delete_up_to(cursor, account, found[-1][0])
+        return delete_up_to(cursor, account, found[-1][0])
     search_index.forget(cursor, account)
     return 0
 
 
-def _delete_up_to(cursor: Cursor, account: int, last: int) -> int:
+def delete_up_to(cursor: Cursor, account: int, last: int) -> int:
+    """Delete the oldest rows of an archive, up to this one; their sequences are not used again.
+
+    :returns: how many rows there were.
+    """
     search_index.remove(cursor, account, 0, last)
     search_index.tidy(cursor)
     cursor.execute("DELETE FROM archive WHERE account = ? AND seq <= ?", (account, last))
@@ -516,147 +236,6 @@ def _delete_up_to(cursor: Cursor, account: int, last: int) -> int:
 def _raise_floor(cursor: Cursor, last: int) -> None:
     if last > int(meta.get(cursor, FLOOR) or 0):
         meta.put(cursor, FLOOR, str(last))
-
-
-# Retention
-
-
-def expire(cursor: Cursor, account: int, *, history_before: int, offline_before: int, limit: int) -> Expired:
-    """Delete the oldest rows, without holes (XEP-0313 section 3.2), in one small step. A row that is still to
-    be delivered stops it there, unless that is older than `offline_before`: then it is given up, and the mark
-    moves above it.
-
-        :param history_before: rows of a smaller sequence expire.
-        :param limit: rows to look at.
-    """
-    mark = marks.load(cursor, account)
-    cursor.execute(
-        "SELECT seq, deliver FROM archive WHERE account = ? AND seq < ? ORDER BY seq LIMIT ?",
-        (account, history_before, limit),
-    )
-    found = cursor.fetchall()
-    last = None
-    for seq, deliver in found:
-        if deliver and seq >= offline_before and not mark.covers(seq):
-            break
-        last = seq
-    if last is None:
-        return Expired(0, None, more=False)
-    deleted = _delete_up_to(cursor, account, last)
-    return Expired(
-        deleted, _move_mark(cursor, account, mark, last), more=len(found) == limit and deleted == limit
-    )
-
-
-def give_up(cursor: Cursor, account: int, *, before: int) -> Mark | None:
-    """Nothing from before this sequence is to be delivered any more; history stays.
-
-    :returns: the mark, if it had to be moved.
-    """
-    mark = marks.load(cursor, account)
-    cursor.execute(
-        "SELECT max(seq) FROM archive WHERE account = ? AND seq > ? AND seq < ? AND deliver = 1",
-        (account, mark.cursor, before),
-    )
-    last = cursor.fetchone()[0]
-    if last is None:
-        return None
-    cursor.execute(
-        "DELETE FROM archive WHERE account = ? AND seq > ? AND seq <= ? AND history = 0",
-        (account, mark.cursor, last),
-    )
-    return _move_mark(cursor, account, mark, last)
-
-
-def _move_mark(cursor: Cursor, account: int, mark: Mark, last: int) -> Mark | None:
-    if last <= mark.cursor:
-        return None
-    moved = Mark(last, frozenset(seq for seq in mark.confirmed if seq > last))
-    marks.save(cursor, account, moved)
-    return moved
-
-
-def beyond(cursor: Cursor, account: int, keep: int) -> int | None:
-    """The sequence from which on the history has `keep` rows: what lies before it exceeds a quota; None if
-    nothing."""
-    cursor.execute(
-        "SELECT seq FROM archive WHERE account = ? AND history = 1 ORDER BY seq DESC LIMIT 1 OFFSET ?",
-        (account, keep),
-    )
-    row = cursor.fetchone()
-    return None if row is None else int(row[0]) + 1
-
-
-def expirable(
-    cursor: Cursor, accounts: Iterable[int], *, history_before: int, offline_before: int, keep: int | None
-) -> list[int]:
-    """Of some accounts those that a clean-up may have something to do for; it costs little to ask.
-
-    :param keep: the quota, see `beyond`.
-    """
-    return [
-        account
-        for account in accounts
-        if _is_expirable(cursor, account, history_before, offline_before)
-        or (keep is not None and _has_more(cursor, account, keep))
-    ]
-
-
-def _is_expirable(cursor: Cursor, account: int, history_before: int, offline_before: int) -> bool:
-    cursor.execute("SELECT min(seq) FROM archive WHERE account = ?", (account,))
-    oldest = cursor.fetchone()[0]
-    if oldest is None:
-        return False
-    if oldest < history_before:
-        return True
-    return oldest < offline_before and bool(
-        owed_before(cursor, account, marks.load(cursor, account).cursor, offline_before)
-    )
-
-
-def owed_before(cursor: Cursor, account: int, after: int, before: int) -> int:
-    """The last row to deliver between two sequences, both exclusive; 0 if there is none."""
-    cursor.execute(
-        "SELECT seq FROM archive WHERE account = ? AND seq > ? AND seq < ? AND deliver = 1"
-        " ORDER BY seq DESC LIMIT 1",
-        (account, after, before),
-    )
-    row = cursor.fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _has_more(cursor: Cursor, account: int, number: int) -> bool:
-    cursor.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM archive WHERE account = ? LIMIT ?) AS found",
-        (account, number + 1),
-    )
-    return int(cursor.fetchone()[0]) > number
-
-
-def is_full(cursor: Cursor, account: int, keep: int) -> bool:
-    """Whether a quota is used up, and the oldest row may not go because it is still to be delivered."""
-    if keep and beyond(cursor, account, keep - 1) is None:
-        return False
-    mark = marks.load(cursor, account)
-    cursor.execute(
-        "SELECT seq, deliver FROM archive WHERE account = ? ORDER BY seq LIMIT 1",
-        (account,),
-    )
-    row = cursor.fetchone()
-    return row is not None and bool(row[1]) and not mark.covers(row[0])
-
-
-def usage(cursor: Cursor, account: int) -> Usage:
-    """Count an archive. It reads every row: for clean-up and the operator, not for each message."""
-    mark = marks.load(cursor, account)
-    cursor.execute(
-        "SELECT count(*), coalesce(sum(length(stanza)), 0),"
-        " coalesce(sum(CASE WHEN deliver = 1 AND seq > ? THEN 1 ELSE 0 END), 0)"
-        " FROM archive WHERE account = ?",
-        (mark.cursor, account),
-    )
-    number, size, undelivered = cursor.fetchone()
-    return Usage(int(number), int(size), int(undelivered))
 
 
 def greatest(cursor: Cursor) -> int:

@@ -10,7 +10,7 @@ from xmppd.core import ns
 from xmppd.core.errors import StreamError
 from xmppd.core.jid import JID
 from xmppd.core.stanza import Stanza
-from xmppd.storage import archive
+from xmppd.storage import archive, archive_delivery
 from xmppd.storage.archive_ids import ArchiveIds, load_key
 from xmppd.storage.database import Database
 from xmppd.storage.sequence import Sequence
@@ -130,7 +130,7 @@ class ArchiveBook:
     async def messages(self, account: Account, rows: list[int]) -> dict[int, Stanza]:
         """Archived messages as they arrived, with their ids, by sequence, as far as they are still there."""
         assert account.id is not None
-        found = await self._database.read("archived messages", archive.stanzas, account.id, rows)
+        found = await self._database.read("archived messages", archive_delivery.stanzas, account.id, rows)
         return {row: self.mark(account, arrived(stored), row) for row, stored in found.items()}
 
 

@@ -21,7 +21,7 @@ class ArchiveIds:
     cannot be guessed (XEP-0313 section 8), is unique since the key of the row is, and needs neither a column
     nor an index. A single block is encrypted with no chaining: each block occurs once.
 
-        :param key: 16 bytes, from `load_key`.
+    :param key: 16 bytes, from `load_key`.
     """
 
     def __init__(self, key: bytes) -> None:

@@ -290,7 +290,7 @@ class Database:
         """Run a function as one unit of the next group. It may be run more than once (a group that failed is
         run again): it must have no effect but on the database.
 
-               :returns: what the function returned, after the commit.
+        :returns: what the function returned, after the commit.
                :raises StorageError: see errors.py; errors of the function's own pass as they are, and undo
                    what it wrote.
         """

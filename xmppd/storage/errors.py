@@ -1,5 +1,6 @@
 """What goes wrong in storage, without a word of what was to be stored.
- The errors of the database drivers can quote a row (and so a message body) in their text. None of them leaves
+
+The errors of the database drivers can quote a row (and so a message body) in their text. None of them leaves
 this package: callers see these, whose texts are safe to log.
 """
 

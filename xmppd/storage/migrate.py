@@ -11,9 +11,9 @@ def migrate(dialect: Dialect, connection: Any) -> list[str]:
     or still empty, whatever happens in between. Before an existing one is changed, a copy of it is made where
     the database can do that.
 
-        :returns: lines for the log.
-        :raises SchemaError: if the database is newer than this program, or not one of this program; it is
-            left as it is.
+    :returns: lines for the log.
+    :raises SchemaError: if the database is newer than this program, or not one of this program; it is
+        left as it is.
     """
     files = dialect.schema()
     newest = files[-1][0]

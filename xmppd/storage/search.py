@@ -1,14 +1,14 @@
 """Messages by the words in them (XEP-0431): from the index, and by reading what is not indexed yet.
 
-The index says which rows may be meant, in order; all other conditions are those of `archive.page`.
+The index says which rows may be meant, in order; all other conditions are those of `archive_query.page`.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 
-from xmppd.storage import archive, search_index
-from xmppd.storage.archive import Page, Query
+from xmppd.storage import archive_query, search_index
+from xmppd.storage.archive_query import Page, Query
 from xmppd.storage.statement import Cursor
 from xmppd.storage.words import Term, matcher, words_of
 
@@ -62,7 +62,7 @@ async def search(database: Reader, account: int, query: Query, wanted: tuple[Ter
             if last is None:
                 break
             here = replace(here, before=last) if query.backwards else replace(here, after=last)
-    return archive.page_of(found, query)
+    return archive_query.page_of(found, query)
 
 
 def _parts(query: Query, reached: int) -> list[tuple[Step, Query]]:
@@ -77,12 +77,12 @@ def _parts(query: Query, reached: int) -> list[tuple[Step, Query]]:
 
 def look_up(cursor: Cursor, account: int, query: Query, wanted: tuple[Term, ...]) -> Piece:
     """Of the next rows that the index has, those that the query means."""
-    first, last = archive.bounds_of(query, paging=True)
+    first, last = archive_query.bounds_of(query, paging=True)
     index, order = search_index.index_of(cursor), "DESC" if query.backwards else "ASC"
     most = _LAST if last is None else last
     found = index.find(cursor, account, wanted, first or 0, most, order, query.limit)
     chosen = found.rows if query.ids is None else [seq for seq in found.rows if seq in query.ids]
-    page = archive.page(cursor, account, replace(query, ids=tuple(chosen), after=None, before=None))
+    page = archive_query.page(cursor, account, replace(query, ids=tuple(chosen), after=None, before=None))
     rows = _in_order(page, query)
     return Piece(rows, found.end if page.complete else rows[-1][0])
 
@@ -90,7 +90,7 @@ def look_up(cursor: Cursor, account: int, query: Query, wanted: tuple[Term, ...]
 def scan(cursor: Cursor, account: int, query: Query, wanted: tuple[Term, ...]) -> Piece:
     """Of the next rows those that have the words."""
     matches = matcher(wanted)
-    page = archive.page(cursor, account, replace(query, limit=SCAN))
+    page = archive_query.page(cursor, account, replace(query, limit=SCAN))
     rows = _in_order(page, query)
     hits = [(seq, stanza) for seq, stanza in rows if matches(words_of(stanza))]
     return Piece(hits, None if page.complete else rows[-1][0])

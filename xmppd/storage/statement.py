@@ -33,6 +33,12 @@ class Cursor(Protocol):
         ...
 
 
+def one_of(column: str, values: Sequence[Value]) -> str:
+    """The condition that a column has one of some values; each different one is a parameter."""
+    marks = ", ".join("?" for _ in set(values))
+    return f"{column} IN ({marks})" if marks else "1 = 0"
+
+
 class Completion(Protocol):
     """Who wants to know how a row fared; called in the reactor's thread, in the order in which rows were
     appended."""
