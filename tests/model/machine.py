@@ -275,7 +275,7 @@ class Machine(RuleBasedStateMachine):
         if seconds is None:
             self.check()
         else:
-            self.world.server.advance(seconds)
+            self.world.wait(seconds)
 
     def calm(self) -> None:
         """Nothing is under way, and what was written is read."""

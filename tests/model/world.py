@@ -29,6 +29,8 @@ _DELAY: Final = "{urn:xmpp:delay}delay"
 _RETRACTED: Final = "{urn:xmpp:message-retract:1}retracted"
 _COPIES: Final = tuple(f"{{urn:xmpp:carbons:2}}{name}" for name in ("received", "sent"))
 
+#: Seconds that the clock makes at once.
+STEP: Final = 0.1
 MINUTE: Final = 60.0
 HOUR: Final = 60 * MINUTE
 #: How long a session can be resumed, messages are kept, and wait for delivery.
@@ -122,6 +124,12 @@ class World:
             if calm == 4:
                 return
         raise Broken("it never becomes quiet")
+
+    def wait(self, seconds: float) -> None:
+        """A moment. A clock that makes it in one step lets everything that is due in it begin at its end."""
+        self.server.advance(min(seconds, STEP))
+        if seconds > STEP:
+            self.wait(seconds - STEP)
 
     def pass_time(self, seconds: float) -> None:
         """A long time, in which everybody is away."""
