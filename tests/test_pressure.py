@@ -8,7 +8,7 @@ from typing import Any
 from tests.dialogues.case import ServerCase
 from xmppd.storage.database import Timing
 from xmppd.storage.writer import LAST_RETRY, Limits
-from xmppd.stream.features.sm import SETTLE_WITHIN
+from xmppd.stream.resumption import SETTLE_WITHIN
 from xmppd.testing import Client
 
 

@@ -26,9 +26,9 @@ from xmppd.storage import sessions as store
 from xmppd.storage.archive_book import arrived
 from xmppd.storage.database import Database
 from xmppd.stream.csi import activate
-from xmppd.stream.features.sm import SETTLE_WITHIN
 from xmppd.stream.ledger import Ledger
 from xmppd.stream.outbox import Outbox, Sent
+from xmppd.stream.resumption import SETTLE_WITHIN
 from xmppd.stream.services import Services
 from xmppd.stream.session import ClientSession
 from xmppd.stream.smacks import Smacks
