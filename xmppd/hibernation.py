@@ -27,7 +27,7 @@ from xmppd.storage.archive_book import arrived
 from xmppd.storage.database import Database
 from xmppd.stream.csi import activate
 from xmppd.stream.ledger import Ledger
-from xmppd.stream.outbox import Outbox, Sent
+from xmppd.stream.outbox import Sent
 from xmppd.stream.resumption import SETTLE_WITHIN
 from xmppd.stream.services import Services
 from xmppd.stream.session import ClientSession
@@ -192,7 +192,7 @@ class Hibernation:
         state = json.loads(saved.payload)
         mailbox, services = account.mailbox, self._services
         assert mailbox is not None
-        outbox = Outbox(services.turns, mailbox.confirm, services.now, services.write_buffer)
+        outbox = services.new_outbox()
         session = ClientSession(JID.parse(state["jid"]), account, outbox, state["since"])
         session.priority, session.presence = state["priority"], _stanza(state["presence"])
         session.slots, session.description = state["slots"], state["description"]

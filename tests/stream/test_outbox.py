@@ -41,7 +41,8 @@ class OutboxCase(unittest.SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.confirmed: list[int] = []
-        self.outbox = Outbox(Turns(self.clock), self.confirmed.extend, lambda: 12.5, write_buffer=100)
+        self.outbox = Outbox(Turns(self.clock), lambda: 12.5, write_buffer=100)
+        self.outbox.confirm = self.confirmed.extend
         self.wire = Wire()
         self.outbox.attach(self.wire)
 

@@ -71,7 +71,7 @@ class Mailbox:
         #: Confirmed rows that whoever holds the mark may have above it.
         self._patience = MOST_CONFIRMED
         #: Rows that a session has been sent which does not count, and so wait all the same; and those of them
-        #: that it has acknowledged while nobody owed them.
+        #: that it has acknowledged.
         self._shown: dict[int, Session] = {}
         self._seen: set[int] = set()
         self._moved = moved
@@ -183,10 +183,13 @@ class Mailbox:
 
     # -- confirmation
 
-    def confirm(self, rows: Iterable[int]) -> None:
-        """A client has these rows."""
+    def confirm(self, rows: Iterable[int], by: Session | None = None) -> None:
+        """A client has these rows, or nobody is to get them any more.
+
+        :param by: its session; what it was only shown waits all the same, whoever owes it by now.
+        """
         for row in rows:
-            if row in self._shown and row not in self.owed:
+            if by is not None and self._shown.get(row) is by:
                 self._seen.add(row)
             elif row > self.mark:
                 self.owed.pop(row, None)

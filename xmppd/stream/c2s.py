@@ -433,13 +433,6 @@ class ClientStream(Protocol):
         if self.services.pace.held:
             self.hold_reading()
 
-    def new_outbox(self, account: Account) -> Outbox:
-        """An outbox for a session of this account."""
-        mailbox = account.mailbox
-        services = self.services
-        confirm = (lambda rows: None) if mailbox is None else mailbox.confirm
-        return Outbox(services.turns, confirm, services.now, services.write_buffer)
-
     # -- the end
 
     def cut(self) -> None:

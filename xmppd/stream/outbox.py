@@ -55,20 +55,24 @@ class TooHigh(Exception):
         self.h, self.sent = h, sent
 
 
+def _confirm_nothing(_: list[int]) -> None:
+    """Guests have no archive."""
+
+
 class Outbox:
     """What goes to one client.
 
     With stream management every stanza is numbered when it is queued and kept until the client
     acknowledges it; without, the rows that it delivers are confirmed by the next byte of the client.
 
-    :param confirm: called with the rows that the client certainly has.
     :param now: seconds since 1970.
     :param write_buffer: bytes that may wait for a client that does not read.
+
+    :ivar confirm: called with the rows that the client certainly has.
     """
 
     __slots__ = (
         "_bare",
-        "_confirm",
         "_framer",
         "_now",
         "_pending",
@@ -81,6 +85,7 @@ class Outbox:
         "_write_buffer",
         "_written_rows",
         "blocked",
+        "confirm",
         "dropped",
         "held",
         "kept",
@@ -93,12 +98,11 @@ class Outbox:
     def __init__(
         self,
         turns: Turns,
-        confirm: Callable[[list[int]], None],
         now: Callable[[], float],
-        write_buffer: int = 1 << 20,
+        write_buffer: int,
     ) -> None:
-        self._turns, self._confirm, self._now = turns, confirm, now
-        self._write_buffer = write_buffer
+        self.confirm: Callable[[list[int]], None] = _confirm_nothing
+        self._turns, self._now, self._write_buffer = turns, now, write_buffer
         self._framer: Framer | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -255,7 +259,7 @@ class Outbox:
         self.dropped -= forgotten
         rows = [row for row in self._pop(number - forgotten) if row is not None]
         if rows:
-            self._confirm(rows)
+            self.confirm(rows)
         if self._then is not None and self._has(self._then[0]):
             self._call()
 
@@ -294,7 +298,7 @@ class Outbox:
             return
         if self._written_rows:
             rows, self._written_rows = self._written_rows, []
-            self._confirm(rows)
+            self.confirm(rows)
         if self._then is not None and self.queue is None and not self._pending:
             self._call()
 

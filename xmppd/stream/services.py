@@ -19,6 +19,7 @@ from xmppd.core.jid import JID
 from xmppd.core.module import Inlined
 from xmppd.core.stanza import Stanza
 from xmppd.stream.admission import Admission
+from xmppd.stream.outbox import Outbox
 from xmppd.stream.pace import Pace
 from xmppd.stream.session import ClientSession
 from xmppd.stream.smacks import SmLimits
@@ -160,3 +161,7 @@ class Services:
     write_buffer: int = 1 << 20
     csi_queue: int = 256
     failures_per_stream: int = 5
+
+    def new_outbox(self) -> Outbox:
+        """An outbox for a session."""
+        return Outbox(self.turns, self.now, self.write_buffer)

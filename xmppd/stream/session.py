@@ -52,6 +52,8 @@ class ClientSession:
         self.jid = jid
         self.account = account
         self.outbox = outbox
+        if (mailbox := account.mailbox) is not None:
+            outbox.confirm = lambda rows: mailbox.confirm(rows, self)
         self.since = since
         self.priority: int | None = None
         self.presence: Stanza | None = None

@@ -61,8 +61,9 @@ def bind(stream: ClientStream, account: Account, jid: JID) -> ClientSession:
 
     :raises StanzaError: ``resource-constraint`` if the account has too many, ``not-allowed``.
     """
-    session = ClientSession(jid, account, stream.new_outbox(account), stream.services.now())
-    stream.services.keeper.bind(session)
+    services = stream.services
+    session = ClientSession(jid, account, services.new_outbox(), services.now())
+    services.keeper.bind(session)
     stream.bound(session)
     return session
 

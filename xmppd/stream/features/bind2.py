@@ -127,7 +127,8 @@ def _new_session(stream: ClientStream, account: Account, element: Element, clien
     assert stream.served is not None
     tag = next((text_of(part) for part in element.elements() if (part.uri, part.name) == _TAG), "")
     jid = resource(account, tag, client, stream.served.directory.secret)
-    session = ClientSession(jid, account, stream.new_outbox(account), stream.services.now())
+    services = stream.services
+    session = ClientSession(jid, account, services.new_outbox(), services.now())
     CLIENT.set(session, client)
     return session
 
