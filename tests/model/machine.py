@@ -265,7 +265,9 @@ class Machine(RuleBasedStateMachine):
     @step(flows)
     def queries(self, device: Device) -> None:
         done["queries"] += 1
-        self.promises.shows(device.account, device.query(), self.expired)
+        found = device.query()
+        assert device.session is not None
+        self.promises.shows(device.session, found, self.expired)
 
     # -- time, and what it brings
 
@@ -336,7 +338,9 @@ class Machine(RuleBasedStateMachine):
         first, second = Device(self.world, account, "first"), Device(self.world, account, "second")
         self.visit(first)
         self.promises.came_first(account, owed, first.originals)
-        self.promises.shows(account, first.query(), self.expired)
+        found = first.query()
+        assert first.session is not None
+        self.promises.shows(first.session, found, self.expired)
         first.close()
         self.visit(second)
         if second.originals:

@@ -5,7 +5,8 @@ what clients do and see; what must not be raises `Broken`.  The promises:
 
 * **Nothing is lost.**  A message that its sender was told is handled, and that is to be kept, goes on being
   owed to the account of its addressee until a session that *counts* has confirmed it: one to which the
-  original was delivered while its priority was not negative.  Copies and results of the archive never count.
+  original was delivered while its priority was not negative, or which would be given it and has found it in
+  the archive itself.  Copies never count.
 * **Nothing comes twice.**  No session is given a message again that its client has read, whatever was cut,
   resumed or restarted in between.
 * **Nothing waits for somebody who is there.**  What is owed and held by nobody goes to whoever is ready, in
@@ -154,6 +155,7 @@ class Session:
     :ivar last: the newest message that came in order.
     :ivar ready_since: when its priority was last no longer negative.
     :ivar excused: senders and messages of which something may have been on its way when it became unwanted.
+    :ivar fetched: what it has found in the archive.
     """
 
     account: Account
@@ -171,6 +173,7 @@ class Session:
     last: int = -1
     ready_since: int = -1
     excused: set[Mail | Account] = field(default_factory=set)
+    fetched: set[Mail] = field(default_factory=set)
 
     def __repr__(self) -> str:
         return f"{self.account}/{self.resource}"
@@ -284,6 +287,10 @@ class Promises:
                     session.counts[mail] = Truth.MAYBE
                     if mail in session.seen:
                         self._done(mail, Truth.MAYBE, mail.at)
+            for mail in session.fetched:
+                # It need not be given what it has found in the archive.
+                if not account.is_held(mail):
+                    self._done(mail, Truth.MAYBE, mail.at)
         account.trigger = self._next()
         return account.trigger
 
@@ -533,11 +540,12 @@ class Promises:
                 # That is over, also for what was passed over because its sender is blocked.
                 mail.gone = Truth.YES
 
-    def shows(self, account: Account, found: list[tuple[str, bool]], expired_before: float) -> None:
-        """What an archive has, oldest first: names, and whether it is a tombstone.
+    def shows(self, session: Session, found: list[tuple[str, bool]], expired_before: float) -> None:
+        """What a session finds in its archive, oldest first: names, and whether it is a tombstone.
 
         :param expired_before: what is older may be gone, oldest first.
         """
+        account = session.account
         left, lines = list(found), []
         for line in account.lines:
             mail = line.mail
@@ -554,3 +562,4 @@ class Promises:
         if left:
             raise Broken(f"{left} are in the archive of {account}, and should not be")
         account.lines = lines
+        session.fetched = {line.mail for line in lines}
