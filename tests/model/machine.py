@@ -246,8 +246,11 @@ class Machine(RuleBasedStateMachine):
     @step(flows, choice=st.sampled_from(("always", "never", "unblock")))
     def chooses(self, device: Device, choice: str) -> None:
         if choice == "unblock":
-            device.ask("set", f"<unblock xmlns='{_BLOCKING}'/>")
-            device.account.blocked.clear()
+            # A replay that is under way gives the rest of what it has passed over until then.
+            self.calm()
+            if device.connected:
+                device.ask("set", f"<unblock xmlns='{_BLOCKING}'/>")
+                device.account.blocked.clear()
         else:
             device.ask("set", f"<prefs xmlns='{MAM}' default='{choice}'><always/><never/></prefs>")
             device.account.archives = choice == "always"
