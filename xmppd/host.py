@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from twisted.logger import Logger
@@ -48,8 +49,8 @@ class Host:
         undo = self._undo[module.name] = []
         self.modules[module.name] = module
         self._offered = None
-        for name in dir(type(module)):
-            marked = getattr(type(module), name)
+        its_class: type = type(module)
+        for name, marked in _marked(its_class):
             for event, stage in getattr(marked, "_event_marks", ()):
                 undo.append(self.hooks.add(event, getattr(module, name), stage))
             for kind, namespace, element, targets in getattr(marked, "_iq_marks", ()):
@@ -103,3 +104,14 @@ class Host:
     def hook(self, event: type[Any], handler: Callable[[Any], bool | None], stage: Any) -> None:
         """Register a handler of the server itself."""
         self.hooks.add(event, handler, stage)
+
+
+@cache
+def _marked(kind: type) -> tuple[tuple[str, Any], ...]:
+    """The methods that modules of a class have marked, by name."""
+    methods = [(name, getattr(kind, name)) for name in dir(kind)]
+    return tuple(
+        (name, method)
+        for name, method in methods
+        if hasattr(method, "_event_marks") or hasattr(method, "_iq_marks")
+    )

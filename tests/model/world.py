@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ _DELAY: Final = "{urn:xmpp:delay}delay"
 _RETRACTED: Final = "{urn:xmpp:message-retract:1}retracted"
 _COPIES: Final = tuple(f"{{urn:xmpp:carbons:2}}{name}" for name in ("received", "sent"))
 
+#: Where files are in memory, if the system has such a place: a commit takes a tenth of the time.
+IN_MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 #: Seconds that the clock makes at once.
 STEP: Final = 0.1
 MINUTE: Final = 60.0
@@ -91,7 +94,7 @@ class World:
         self.promises = Promises(names)
         self.devices: list[Device] = []
         self._lag, self._settings = lag, (*LIMITS, f"limits.sm_queue={queue}")
-        self.folder = tempfile.mkdtemp(prefix="xmppd-model-")
+        self.folder = tempfile.mkdtemp(prefix="xmppd-model-", dir=IN_MEMORY)
         self.server = self._begin(f"sqlite:{shutil.copy(_accounts(names), self.folder)}", 1.0)
 
     def _begin(self, database: str, elapsed: float) -> InProcessServer:

@@ -14,6 +14,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -67,12 +68,17 @@ class OptionField(NamedTuple):
 
 def option_fields(options_class: type) -> list[OptionField]:
     """Give the fields of an options class that a table may set."""
-    hints = get_type_hints(options_class, include_extras=True)
+    hints = _hints(options_class)
     return [
         OptionField(field.name, hints[field.name], _default(field))
         for field in dataclasses.fields(options_class)
         if field.metadata.get("key", True)
     ]
+
+
+@cache
+def _hints(options_class: type) -> dict[str, Any]:
+    return get_type_hints(options_class, include_extras=True)
 
 
 def option_help(options_class: type) -> dict[str, str]:
