@@ -110,6 +110,19 @@ class OnlineTests(TestCase):
         self.assertIn("not the same", err)
         self.assertEqual(self.operator.states, {})
 
+    async def test_nobody_is_asked_for_a_password_in_vain(self) -> None:
+        """First it is seen whether there can be such an account, or is one."""
+        self.patch(getpass, "getpass", lambda prompt: self.fail("asked for a password"))
+        await self.xmppctl("adduser", "alice@a.example", stdin="x\n")
+        for arguments, expected in (
+            (("adduser", "alice@a.example"), "xmppctl: The name alice@a.example is taken\n"),
+            (("passwd", "bob@a.example"), "xmppctl: There is no account bob@a.example\n"),
+            (("passwd", "bob@c.example"), "c.example is not served here"),
+        ):
+            code, out, err = await self.xmppctl(*arguments, stdin=Terminal())
+            self.assertEqual((code, out), (1, ""))
+            self.assertIn(expected, err)
+
     async def test_no_password(self) -> None:
         """An empty one is refused."""
         for stdin in ("", "\n"):

@@ -179,8 +179,20 @@ def _add_archive_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _with_password(options: argparse.Namespace) -> int:
     if options.surplus:
         raise UsageError(_NEVER_AN_ARGUMENT)
-    _account(options.jid)
+    jid = _account(options.jid)
+    if sys.stdin.isatty():
+        _can_have_password(options, jid)
     return _ask(options, {"jid": options.jid, "password": _read_password(options.jid)})
+
+
+def _can_have_password(options: argparse.Namespace, jid: JID) -> None:
+    """Ask the server first: nobody is to think of a password in vain."""
+    rows = call(_socket(options), "users", {"domain": jid.domain}, _progress.show)
+    state = next((row["state"] for row in rows if row["jid"] == jid.text), None)
+    if options.command == "adduser" and state is not None:
+        raise CommandError("conflict", f"The name {jid} is taken")
+    if options.command == "passwd" and state in (None, "removed"):
+        raise CommandError("item-not-found", f"There is no account {jid}")
 
 
 def _on_account(options: argparse.Namespace) -> int:
@@ -244,11 +256,15 @@ def _sample(options: argparse.Namespace) -> int:
 
 def _ask(options: argparse.Namespace, arguments: Mapping[str, object]) -> int:
     """Have the server do the command, and show what it says."""
-    path = options.socket or offline.find_socket(options.config, Path.cwd())
     given = {name: value for name, value in arguments.items() if value is not None}
-    result = call(path, options.command, given, _progress.show)
+    result = call(_socket(options), options.command, given, _progress.show)
     _show(options, result, views.result(options.command, result, sm=getattr(options, "sm", False)))
     return DONE
+
+
+def _socket(options: argparse.Namespace) -> Path:
+    found: Path = options.socket or offline.find_socket(options.config, Path.cwd())
+    return found
 
 
 def _show(options: argparse.Namespace, result: Any, text: str) -> None:
@@ -286,11 +302,12 @@ class _Progress:
 _progress = _Progress()
 
 
-def _account(text: str) -> None:
+def _account(text: str) -> JID:
     """Refuse what is no account's address before anything is asked."""
     jid = _jid(text)
     if not jid.local or not jid.is_bare:
         raise UsageError(f"{text} is not the address of an account; write name@domain")
+    return jid
 
 
 def _jid(text: str) -> JID:
