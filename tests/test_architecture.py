@@ -28,8 +28,21 @@ LAYERS = (
     ("config",),
     ("services", "http", "admin"),
     ("host",),
-    ("directory", "hibernation", "logs", "operator", "pressure", "sessions", "tasks", "tokens", "watchdog"),
+    (
+        "console",
+        "directory",
+        "hibernation",
+        "logs",
+        "operator",
+        "pressure",
+        "sessions",
+        "tasks",
+        "tokens",
+        "watchdog",
+    ),
     ("server",),
+    ("console", "logs", "watchdog"),
+    ("service",),
     ("tap", "testing", "xeps"),
     ("__main__",),
 )
@@ -37,7 +50,7 @@ RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 BESIDE = {("stream", "auth")}
 
 #: What takes the time from the system: the ends of the process, and programs of their own.
-CLOCKS = {"tap.py", "server.py", "watchdog.py", "admin/cli.py", "stream/certificates.py"}
+CLOCKS = {"service.py", "server.py", "watchdog.py", "admin/cli.py", "stream/certificates.py"}
 #: What writes to a connection, and in which functions: before binding, and the frames of an outbox.
 WRITERS = {
     "stream/c2s.py": {"write", "_say_goodbye"},

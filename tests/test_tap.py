@@ -4,81 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import io
-import os
 import select
 import signal
 import socket
 import sqlite3
 import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
-
-from twisted.internet.error import CannotListenError
-from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import Logger, LogLevel, LogPublisher, formatEvent
-from twisted.trial.unittest import SynchronousTestCase
 
 from tests import postgres
 from tests.stream.pki import issue, save
-from tests.support.server import BIN, ENVIRONMENT, PATIENCE
-from xmppd import logs, tap
-from xmppd.config import Config, load
-
-CONFIGURATION = """\
-[listen]
-interfaces = ["127.0.0.1"]
-c2s = [{port}]
-c2s_direct_tls = [0]
-[domains.localhost]
-"""
-
-
-class FolderCase(SynchronousTestCase):
-    """With a folder that has a configuration, and is the current one of programs."""
-
-    port = 0
-
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory(prefix="xmppd-")
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name)
-        self.file = self.folder / "xmppd.toml"
-        self.configure(CONFIGURATION.format(port=self.port))
-
-    def configure(self, text: str) -> None:
-        self.file.write_text(text, encoding="utf-8")
-
-    def start(self, *command: str | Path) -> subprocess.Popen[str]:
-        """Start a program; what it writes, errors too, is its output."""
-        process = subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        assert process.stdout is not None
-        self.addCleanup(process.stdout.close)
-        return process
-
-    def wait_for_the_daemon(self) -> None:
-        """The command in the background ends a moment after the one that started it."""
-        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
-            daemon = os.pidfd_open(int((self.folder / "twistd.pid").read_text()))
-            select.select([daemon], [], [], PATIENCE)
-            os.close(daemon)
-
-    def output(self, process: subprocess.Popen[str]) -> str:
-        return process.communicate(timeout=PATIENCE)[0]
+from tests.support.folder import FolderCase
+from tests.support.server import BIN, PATIENCE
 
 
 class ConsoleTests(FolderCase):
@@ -168,38 +104,6 @@ class ConsoleTests(FolderCase):
         """It is called by its own name."""
         output = self.output(self.start(BIN / "xmppd", "--help"))
         self.assertTrue(output.startswith("Usage: xmppd [options]\n"), output)
-
-
-class CommandTests(SynchronousTestCase):
-    """How xmppctl is called from where the server was started."""
-
-    def setUp(self) -> None:
-        folder = tempfile.TemporaryDirectory(prefix="xmppd-")
-        self.addCleanup(folder.cleanup)
-        self.folder = Path(folder.name).resolve()
-        self.program = self.folder / "venv" / "bin" / "xmppctl"
-        self.program.parent.mkdir(parents=True)
-        self.program.touch(0o755)
-        self.addCleanup(os.chdir, Path.cwd())
-        self.patch(sys, "executable", str(self.program.with_name("python")))
-        self.patch(os, "environ", {"PATH": str(self.folder)})
-
-    def test_by_its_name(self) -> None:
-        """Only where the shell would find this one."""
-        (self.folder / "xmppctl").symlink_to(self.program)
-        self.assertEqual(tap._xmppctl(), "xmppctl")
-        (self.folder / "xmppctl").unlink()
-        (self.folder / "xmppctl").touch(0o755)
-        self.assertNotEqual(tap._xmppctl(), "xmppctl")
-
-    def test_by_its_path(self) -> None:
-        """From above it is near, from elsewhere the whole path is easier to read."""
-        os.chdir(self.folder)
-        self.assertEqual(tap._xmppctl(), "venv/bin/xmppctl")
-        os.chdir(self.program.parent)
-        self.assertEqual(tap._xmppctl(), "./xmppctl")
-        os.chdir("/usr")
-        self.assertEqual(tap._xmppctl(), str(self.program))
 
 
 class RefusedCase(FolderCase):
@@ -398,120 +302,3 @@ class PortInUseTests(FolderCase):
         log = (self.folder / "twistd.log").read_text(encoding="utf-8")
         self.assertIn(self.line, log)
         self.assertNotIn("Traceback", log)
-
-
-class _Reactor(MemoryReactorClock):
-    """Without ports, and with a note of who asked to stop."""
-
-    stops = 0
-
-    def listenTCP(self, *arguments: Any, **more: Any) -> Any:
-        raise CannotListenError("127.0.0.1", arguments[0], OSError(98, "Address already in use"))
-
-    def callFromThread(self, function: Callable[..., object], *args: Any, **more: Any) -> None:
-        function(*args, **more)
-
-    def stop(self) -> None:
-        self.stops += 1
-
-
-class ServiceTests(FolderCase):
-    """The service on a reactor in memory."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.reactor = _Reactor()
-        self.handlers: dict[int, Any] = {}
-        self.errors = io.StringIO()
-        self.patch(sys, "__stderr__", self.errors)
-
-    def service(self) -> tap.XmppdService:
-        config: Config = load(self.file)
-        return tap.XmppdService(self.reactor, config, self.handlers.__setitem__)
-
-    def test_all_ports_are_told(self) -> None:
-        """One start tells of every place that cannot be had, with the file and the key."""
-        error = self.assertRaises(SystemExit, self.service().privilegedStartService)
-        self.assertEqual(error.code, 1)
-        lines = self.errors.getvalue().splitlines()
-        self.assertEqual(len(lines), 2)
-        for line, key in zip(lines, ("listen.c2s", "listen.c2s_direct_tls"), strict=True):
-            self.assertTrue(line.startswith(f"xmppd: {self.file}: {key}: cannot listen on"), line)
-
-    def test_signals(self) -> None:
-        """The reactor is stopped once, by SIGTERM or by SIGINT. SIGHUP does not end a start."""
-        self.service()._take_signals()
-        self.assertEqual(set(self.handlers), {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
-            self.handlers[number](number, None)
-        self.assertEqual(self.reactor.stops, 1)
-
-    def reload(self, *problems: str) -> list[Any]:
-        """The events that SIGHUP puts into the log, with problems of certificates."""
-        events: list[Any] = []
-        self.patch(tap, "_log", Logger(observer=cast(Any, events.append)))
-        service: Any = self.service()
-        service._server = SimpleNamespace(reload=lambda certificates: list(problems))
-        service.reload()
-        return events
-
-    def reloaded(self, *problems: str) -> list[str]:
-        """The same as lines."""
-        return [formatEvent(event) for event in self.reload(*problems)]
-
-    def test_reload(self) -> None:
-        """What was done is told."""
-        self.assertEqual(self.reloaded(), ["certificates reloaded", "log level is info"])
-
-    def test_higher_level(self) -> None:
-        """A new level does not hide the line on itself."""
-        self.configure(f'{CONFIGURATION.format(port=0)}[server]\nlog_level = "error"\n')
-        event = self.reload()[-1]
-        self.assertEqual((event["log_level"], formatEvent(event)), (LogLevel.error, "log level is error"))
-
-    def test_reload_with_problems(self) -> None:
-        """What was not done is told, and only that."""
-        self.assertEqual(
-            self.reloaded("a: no such file"),
-            ["certificate not reloaded: a: no such file", "log level is info"],
-        )
-        next((self.folder / "certs").glob("*.key")).unlink()
-        lost, other, level = self.reloaded("b: is no certificate")
-        self.assertTrue(lost.startswith("certificate not reloaded: domains.localhost: "), lost)
-        self.assertEqual(other, "certificate not reloaded: b: is no certificate")
-        self.assertIn("its key is missing", lost)
-        self.assertEqual(level, "log level is info")
-
-
-class LogTests(SynchronousTestCase):
-    """What of the log reaches the console."""
-
-    def setUp(self) -> None:
-        self.out = io.StringIO()
-        self.publisher: Any = LogPublisher(logs.console(self.out))
-
-    def told(self, namespace: str, level: Any, text: str, **fields: Any) -> str:
-        """What the console shows of one event, without the time."""
-        before = len(self.out.getvalue())
-        Logger(namespace, observer=self.publisher).emit(level, text, **fields)
-        return self.out.getvalue()[before + len("2026-01-01 00:00:00 ") :]
-
-    def test_own_lines(self) -> None:
-        """Own lines are plain, with the level from warnings on."""
-        self.assertEqual(self.told("xmppd.tap", LogLevel.info, "{a} stops", a="it"), "it stops\n")
-        self.assertEqual(self.told("xmppd.x", LogLevel.error, "oh"), "error: oh\n")
-
-    def test_lines_of_others(self) -> None:
-        """Of others there are warnings and what is worse, with their tracebacks."""
-        self.assertEqual(self.told("twisted.internet", LogLevel.info, "factory starting"), "")
-        self.assertEqual(self.told("log_legacy", LogLevel.info, "port closed"), "")
-        self.assertEqual(self.told("twisted.x", LogLevel.warn, "mind"), "warn: mind\n")
-        try:
-            os.stat("/no/such/file")
-        except OSError:
-            Logger("twisted.x", observer=self.publisher).failure("what")
-        self.assertIn("FileNotFoundError", self.out.getvalue())
-
-    def test_what_is_told_already(self) -> None:
-        """What stands on the console already does not come again."""
-        self.assertEqual(self.told("xmppd.tap", LogLevel.critical, "no port", told=True), "")

@@ -45,7 +45,7 @@ PATIENCE: Final = 60.0
 
 
 class Server:
-    """All of one process but the listening, which `xmppd.tap` does.
+    """All of one process but the listening, which `xmppd.service` does.
 
     :param reactor: time, threads and timers.
     :param tls: contexts of the domains (`xmppd.stream.tls.TLSContexts`).
