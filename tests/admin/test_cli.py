@@ -525,6 +525,13 @@ class CheckTests(OfflineTestCase):
         self.assertIn("xmppd.toml: sever: unknown key; did you mean server?", lines[1])
         self.assertEqual(lines[3], "2 problems found.")
 
+    def test_pages_that_no_session_survives(self) -> None:
+        """A page that does not fit into the queue of a session is told."""
+        code, lines = self.check("[limits]\nmax_archive_query_results = 500\n[domains.a]")
+        self.assertEqual(code, 1)
+        self.assertIn("limits.max_archive_query_results: a page of 500 messages and its end", lines[2])
+        self.assertEqual(self.check("[limits]\nmax_archive_query_results = 499\n[domains.a]")[0], 0)
+
     def test_certificates(self) -> None:
         """For each domain its certificate is told, and what is wrong with it."""
         Path("certs").mkdir()

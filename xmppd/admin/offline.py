@@ -20,6 +20,7 @@ from xmppd.config import (
     user_name,
 )
 from xmppd.config.resolve import resolve_server
+from xmppd.core.limits import Limits
 from xmppd.stream.certificate_check import check_certificates, describe_certificate
 from xmppd.stream.certificates import (
     CertificateError,
@@ -78,9 +79,21 @@ def check(file: Path | None, now: datetime.datetime) -> Findings:
     except ConfigError as error:
         found.problems += error.problems
         return found
+    found.problems += _check_pages(config.limits)
     for domain in config.domains:
         _check_certificate(config, domain, now, found)
     return found
+
+
+def _check_pages(limits: Limits) -> Iterator[str]:
+    """Whether a session survives its connection while a page of the archive is under way."""
+    page, most = limits.max_archive_query_results, limits.sm_queue
+    if page >= most:
+        yield (
+            f"limits.max_archive_query_results: a page of {page} messages and its end are more than"
+            f" limits.sm_queue ({most}) keeps for a session, which could not be resumed then; raise that, or"
+            " make pages smaller"
+        )
 
 
 def _check_certificate(config: Config, domain: str, now: datetime.datetime, found: Findings) -> None:
