@@ -450,7 +450,8 @@ class Promises:
         for session in owner.sessions:
             if owner is mail.to and mail in session.pending:
                 session.pending.remove(mail)
-            if not session.reads:
+            if session.inactive or not session.reads:
+                # The retraction itself lets go what was held before it.
                 session.excused.add(mail)
 
     def gives_up(self, before: float) -> None:

@@ -50,6 +50,8 @@ class Fake:
 
     def __init__(self, limit: int = 1000) -> None:
         self.sent: list[tuple[int, int | None]] = []
+        self.confirmed: list[int] = []
+        self.confirm = self.confirmed.extend
         self.session = cast(ClientSession, SimpleNamespace(outbox=self, smacks=None, slots={}, inactive=None))
         deactivate(self.session, limit)
 
@@ -113,6 +115,18 @@ class HoldingTests(SynchronousTestCase):
                 stanza(f"<presence from='a@b/c' id='{number}'><status>{'x' * 9999}</status></presence>")
             )
         self.assertEqual(fake.sent, [])
+
+    def test_what_is_erased_while_it_is_held_is_never_sent(self) -> None:
+        """Found by the model: it was let go first, to be wiped in the queue, and went out in that turn."""
+        fake = Fake()
+        fake.give(MAKE["receipt"](1), 77)
+        fake.give(MAKE["receipt"](2), 78)
+        fake.give(message(3, f"<x>{RECEIVED}<stanza-id xmlns='urn:xmpp:sid:0' id='abc' by='me'/></x>"))
+        assert fake.session.inactive is not None
+        fake.session.inactive.forget({77}, [b"abc"])
+        self.assertEqual((fake.sent, fake.confirmed), ([], [77]))
+        activate(fake.session)
+        self.assertEqual(fake.sent, [(2, 78)])
 
     def test_saying_it_twice_is_no_error(self) -> None:
         fake = Fake()

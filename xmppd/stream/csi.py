@@ -5,12 +5,14 @@ It stands between a session and its counter: what is held has no number yet, and
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from xmppd.core.classify import Importance, importance
 from xmppd.core.counters import hits
 from xmppd.core.slots import Slot
 from xmppd.core.stanza import Stanza
+from xmppd.stream.outbox import has_copy
 
 if TYPE_CHECKING:
     from xmppd.stream.session import ClientSession
@@ -63,6 +65,19 @@ class Inactive:
         if len(self._held) > self._limit or self._bytes > HELD_BYTES:
             hits.hit("csi_queue")
             self.let_go()
+
+    def forget(self, rows: Collection[int], ids: Collection[bytes]) -> None:
+        """Messages were erased: they are not sent any more, nor copies of them.
+
+        :param rows: their sequences in the archive, and
+        :param ids: their ids.
+        """
+        for key, (stanza, row) in list(self._held.items()):
+            if row in rows or has_copy(stanza, ids):
+                del self._held[key]
+                self._bytes -= len(stanza.wire)
+                if row is not None:
+                    self._session.outbox.confirm([row])
 
     def let_go(self) -> None:
         """Send all that is held, in order."""

@@ -59,6 +59,15 @@ def _confirm_nothing(_: list[int]) -> None:
     """Guests have no archive."""
 
 
+def has_copy(stanza: Stanza, ids: Collection[bytes]) -> bool:
+    """Whether a stanza has a copy of one of these messages in it, as carbons and results of queries have.
+
+    :param ids: of the messages in the archive.
+    """
+    inner = stanza.inner
+    return (b"stanza-id" in inner or stanza.has(ns.MAM, "result")) and any(each in inner for each in ids)
+
+
 class Outbox:
     """What goes to one client.
 
@@ -358,10 +367,7 @@ class Outbox:
                 return entry
             if entry.row in rows:
                 return entry._replace(stanza=None)
-            inner = entry.stanza.inner
-            may_copy = b"stanza-id" in inner or entry.stanza.has(ns.MAM, "result")
-            copied = may_copy and any(each in inner for each in ids)
-            return entry._replace(stanza=erased) if copied else entry
+            return entry._replace(stanza=erased) if has_copy(entry.stanza, ids) else entry
 
         if self.queue:
             self.restore(map(without, self.queue), self.sent)

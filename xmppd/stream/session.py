@@ -87,10 +87,11 @@ class ClientSession:
 
     def forget(self, rows: Collection[int], ids: Collection[str]) -> None:
         """Messages were erased: let go of what is kept of them for the client."""
+        names = [each.encode() for each in ids]
         if self.inactive is not None:
-            self.inactive.let_go()
+            self.inactive.forget(rows, names)
         erased = Stanza("message", {"type": "headline"}, to=self.jid, sender=self.account.jid)
-        self.outbox.forget(rows, [each.encode() for each in ids], erased)
+        self.outbox.forget(rows, names, erased)
 
     async def room(self) -> None:
         """Done when the client reads what was written to it, or is gone.
