@@ -313,6 +313,7 @@ class UpkeepTests(ArchiveCase):
         self.refuse("item-not-found", "delete", jid="nobody@example.org")
         self.refuse("item-not-found", "delete", jid="romeo@example.org/orchard")
         self.refuse("usage", "delete", jid="romeo@example.org", start="yesterday")
+        self.refuse("usage", "delete", jid="romeo@example.org", start="2026-01-02", end="2026-01-01")
         self.refuse("invalid-jid", "delete", **{"jid": "romeo@example.org", "with": "@"})
 
     def test_without_the_module_nothing_expires(self) -> None:

@@ -101,6 +101,7 @@ class DeletionTests(ConfigureConversation):
         self.assert_refused(self.do("conversation", jid="@"))
         self.assert_refused(self.do("period"))
         self.assert_refused(self.do("period", start="yesterday"))
+        self.assert_refused(self.do("period", start="2026-01-02", end="2026-01-01"))
         token = self.command().partition(" sessionid='")[2].partition("'")[0]
         self.assert_refused(self.command("", token))
         self.assertEqual(len([body for body in self.history("romeo") if body]), 5)

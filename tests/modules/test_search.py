@@ -13,7 +13,7 @@ from xmppd.modules import indexing, search
 from xmppd.modules.search import Search
 from xmppd.operator import ServerOperator
 from xmppd.storage import archive as store
-from xmppd.storage import archive_query, search_index
+from xmppd.storage import archive_query, search_engines, search_index
 from xmppd.storage.errors import FaultError
 from xmppd.xml.delay import stamp
 
@@ -278,7 +278,7 @@ class IndexerTests(SearchCase):
         self.assertIsNone(indexer._timer)
 
     def test_an_sqlite_without_fts5_is_told_of_and_reads_archives(self) -> None:
-        self.patch(search_index.FTS5, "is_possible", lambda *_: False)
+        self.patch(search_engines.FTS5, "is_possible", lambda *_: False)
         log = self.watch_log()
         self.restart()
         self.assertEqual(sum("without FTS5" in line for line in log()), 1)

@@ -17,7 +17,7 @@ from tests.postgres import PostgreSQLServer, server
 from tests.storage.base import BlockingStore, Noted, OnPostgreSQL, StorageTestCase, message
 from tests.storage.test_database import ThreadlessReactor, seqs
 from tests.storage.test_writer import NotedEvents
-from xmppd.storage import accounts, meta, postgresql, search_index
+from xmppd.storage import accounts, meta, postgresql, search_engines, search_index
 from xmppd.storage.archive import APPEND
 from xmppd.storage.database import Database, dialect_of
 from xmppd.storage.errors import (
@@ -272,18 +272,18 @@ class OneWriterTests(OnPostgreSQL, StorageTestCase):
 class FrequentWordTests(OnPostgreSQL, StorageTestCase):
     """Of a word that everyone says all the time, not all rows are fetched for one page."""
 
-    def find(self, word: str, enough: int) -> tuple[search_index.Found, int]:
+    def find(self, word: str, enough: int) -> tuple[search_engines.Found, int]:
         """What is found, and how often the whole index was asked."""
         with self.store.transaction() as cursor:
             asked: list[str] = []
             execute = cursor.execute
             cursor.execute = lambda sql, *more: (asked.append(sql), execute(sql, *more))[1]
-            index = search_index.index_of(cursor)
+            index = search_engines.index_of(cursor)
             found = index.find(cursor, 1, terms(word), 0, 1 << 60, "DESC", enough)
         return found, sum("hit" in sql for sql in asked)
 
     def test_the_nearest_rows_are_looked_at_first(self) -> None:
-        self.patch(search_index.TextSearch, "NEAR", 10)
+        self.patch(search_engines.TextSearch, "NEAR", 10)
         self.store = self.make_store()
         with self.store.transaction() as cursor:
             accounts.create(cursor, "example.org", "juliet", [], created=1)

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from tests.storage.base import BlockingStore, StorageTestCase, examples, message, on_each_database
 from tests.storage.test_archive_query import QUERIES, matches
-from xmppd.storage import accounts, archive, archive_retention, meta, search, search_index
+from xmppd.storage import accounts, archive, archive_retention, meta, search, search_engines, search_index
 from xmppd.storage.archive import APPEND, ArchiveRow
 from xmppd.storage.archive_query import Page, Query
 from xmppd.storage.search_index import VERSION, Batch
@@ -101,7 +101,7 @@ class SearchTests:
     def in_index(self, text: str, account: int = 1) -> list[int]:
         """What the index alone says."""
         with self.store.transaction() as cursor:
-            index = search_index.index_of(cursor)
+            index = search_engines.index_of(cursor)
             return index.find(cursor, account, terms(text), 0, 1 << 60, "ASC", 1000).rows
 
     def clear(self) -> None:
@@ -144,8 +144,8 @@ class SearchTests:
         ]
         self.add(*sorted(rows))
         self.fill(most=data.draw(st.integers(0, 8)), limit=data.draw(st.integers(1, 8)))
-        self.patch(search_index, "CANDIDATES", data.draw(st.integers(1, 5)))
-        self.patch(search_index.TextSearch, "NEAR", data.draw(st.integers(1, 20)))
+        self.patch(search_engines, "CANDIDATES", data.draw(st.integers(1, 5)))
+        self.patch(search_engines.TextSearch, "NEAR", data.draw(st.integers(1, 20)))
         self.patch(search, "SCAN", data.draw(st.integers(1, 5)))
         text, query = data.draw(SEARCHES), data.draw(QUERIES)
         match = matcher(terms(text))
@@ -338,8 +338,8 @@ class SearchTests:
     def test_without_an_index_everything_is_read(self) -> None:
         self.say("word", "other")
         self.fill()
-        self.patch(search_index.FTS5, "is_possible", lambda *_: False)
-        self.patch(search_index.TextSearch, "is_possible", lambda *_: False)
+        self.patch(search_engines.FTS5, "is_possible", lambda *_: False)
+        self.patch(search_engines.TextSearch, "is_possible", lambda *_: False)
         with self.store.transaction() as cursor:
             self.assertFalse(search_index.open_index(cursor))
         self.assertEqual(self.found("word"), [1])
@@ -461,5 +461,5 @@ class ErasedFromFilesTests(StorageTestCase):
     def test_this_sqlite_has_fts5(self) -> None:
         """Those of Debian and of python.org have; the tests above would prove little without."""
         with sqlite3.connect(":memory:") as connection:
-            self.assertTrue(search_index.FTS5().is_possible(connection.cursor()))  # type: ignore[arg-type]
+            self.assertTrue(search_engines.FTS5().is_possible(connection.cursor()))  # type: ignore[arg-type]
         connection.close()

@@ -286,7 +286,10 @@ class _ArchiveCommands:
     async def delete(self, arguments: Arguments, report: Report) -> Result:
         account = self._account(_parse(arguments["jid"]))
         peer = _parse(arguments["with"]).bare.text if "with" in arguments else None
-        scope = Scope(peer, _moment(arguments, "start") or 0, _moment(arguments, "end"))
+        start, end = _moment(arguments, "start") or 0, _moment(arguments, "end")
+        if end is not None and end < start:
+            raise CommandError("usage", "end lies before start; nothing was deleted")
+        scope = Scope(peer, start, end)
         deleted = await erase(
             self._context(account), account, scope, lambda number: report("Deleting", number)
         )

@@ -197,11 +197,12 @@ def _scope(action: str, fields: Mapping[str, list[str]]) -> Scope:
         if not start and not end:
             raise _refused("The start or the end is missing")
         try:
-            return Scope(
-                None, read_moment(start) if start else 0, read_moment(end, last=True) if end else None
-            )
+            first, last = read_moment(start) if start else 0, read_moment(end, last=True) if end else None
         except ValueError:
             raise _refused("A time is written like 2026-01-31 or 2026-01-31T12:00:00Z") from None
+        if last is not None and last < first:
+            raise _refused("The end lies before the start")
+        return Scope(None, first, last)
     if _one(fields, "sure") not in ("1", "true"):
         raise _refused("Nothing is deleted unless you are sure")
     return Scope()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, Protocol
 
-from xmppd.storage import archive_query, search_index
+from xmppd.storage import archive_query, search_engines, search_index
 from xmppd.storage.archive_query import Page, Query
 from xmppd.storage.statement import Cursor
 from xmppd.storage.words import Term, matcher, words_of
@@ -78,7 +78,7 @@ def _parts(query: Query, reached: int) -> list[tuple[Step, Query]]:
 def look_up(cursor: Cursor, account: int, query: Query, wanted: tuple[Term, ...]) -> Piece:
     """Of the next rows that the index has, those that the query means."""
     first, last = archive_query.bounds_of(query, paging=True)
-    index, order = search_index.index_of(cursor), "DESC" if query.backwards else "ASC"
+    index, order = search_engines.index_of(cursor), "DESC" if query.backwards else "ASC"
     most = _LAST if last is None else last
     found = index.find(cursor, account, wanted, first or 0, most, order, query.limit)
     chosen = found.rows if query.ids is None else [seq for seq in found.rows if seq in query.ids]
