@@ -345,10 +345,11 @@ class CountingTests(OutboxCase):
         self.outbox.count()
         self.send(1, 2, 3, 4, rows=True)
         self.outbox.trim(2, 1000, 3)
-        self.assertEqual((self.outbox.kept, self.outbox.unacknowledged, self.outbox.dropped), (2, 4, 1))
+        self.assertEqual((self.outbox.kept, self.outbox.unacknowledged), (2, 4))
+        self.assertEqual(len(self.outbox.dropped or ()), 1)
         self.outbox.acknowledged(3)
-        self.assertEqual((self.outbox.unacknowledged, self.outbox.dropped), (1, 0))
-        self.assertEqual(self.confirmed, [2, 3])
+        self.assertEqual((self.outbox.unacknowledged, len(self.outbox.dropped or ())), (1, 0))
+        self.assertEqual(self.confirmed, [1, 2, 3])
         self.assertRaises(TooHigh, self.outbox.acknowledged, 5)
 
     def test_what_is_left_is_taken_once(self) -> None:

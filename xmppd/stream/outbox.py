@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 
 from xmppd.core import ns
 from xmppd.core.stanza import Stanza
+from xmppd.stream.dropped import Dropped
 from xmppd.stream.ledger import MODULUS
 from xmppd.stream.turns import Turns
 
@@ -125,8 +126,8 @@ class Outbox:
         #: Whether what is sent waits for something that is to be written before it.
         self.held = False
         self.queue: deque[Sent] | None = None
-        #: The oldest stanzas without acknowledgement that are no longer in the queue.
-        self.dropped = 0
+        #: The oldest stanzas without acknowledgement that are no longer in the queue, if there are such.
+        self.dropped: Dropped | None = None
         #: Of the queue, the stanzas in memory and their bytes; the others are read again from the archive.
         self.kept = self.kept_bytes = 0
         #: Entries at the beginning of the queue of which none that is in the archive is in memory.
@@ -264,9 +265,12 @@ class Outbox:
         number = self._newly_acknowledged(h)
         if number > self.unacknowledged:
             raise TooHigh(h, self.sent)
-        forgotten = min(number, self.dropped)
-        self.dropped -= forgotten
-        rows = [row for row in self._pop(number - forgotten) if row is not None]
+        rows: list[int] = []
+        if self.dropped:
+            gone = min(number, len(self.dropped))
+            rows += self.dropped.take(gone)
+            number -= gone
+        rows += [row for row in self._pop(number) if row is not None]
         if rows:
             self.confirm(rows)
         if self._then is not None and self._has(self._then[0]):
@@ -282,7 +286,7 @@ class Outbox:
     @property
     def unacknowledged(self) -> int:
         """How many stanzas were sent and not acknowledged yet."""
-        return self.dropped + (0 if self.queue is None else len(self.queue))
+        return len(self.dropped or ()) + len(self.queue or ())
 
     def _pop(self, number: int) -> list[int | None]:
         """Take the oldest entries out of the queue; what they deliver of the archive."""
@@ -384,9 +388,10 @@ class Outbox:
             if self.kept <= stanzas and self.kept_bytes <= size:
                 break
             self._let_go(place)
-        too_many = max(0, len(self.queue) - positions)
-        self._pop(too_many)
-        self.dropped += too_many
+        too_many = len(self.queue) - positions
+        if too_many > 0:
+            self.dropped = self.dropped or Dropped()
+            self.dropped.add(self._pop(too_many))
 
     def missing_rows(self) -> list[int]:
         """The rows that must be read from the archive before the queue can be written again."""
@@ -418,7 +423,7 @@ class Outbox:
         if self.queue is not None:
             left = list(self.queue)
             self.queue.clear()
-            self.dropped = self.kept = self.kept_bytes = 0
+            self.dropped, self.kept, self.kept_bytes = None, 0, 0
             return left
         self._written_rows, self._unwritten_rows = [], []
         return []
