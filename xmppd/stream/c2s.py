@@ -23,12 +23,12 @@ from xmppd.core.errors import StanzaError, StreamError
 from xmppd.core.stanza import Stanza
 from xmppd.stream import wire
 from xmppd.stream.addressing import address, check_iq
+from xmppd.stream.brake import Brake
 from xmppd.stream.deadline import Deadline
 from xmppd.stream.framing import Reins, TcpFramer
-from xmppd.stream.inbox import PACE, STORE, Inbox
+from xmppd.stream.inbox import STORE, Inbox
 from xmppd.stream.opening import check_claim, check_namespaces, check_version
 from xmppd.stream.outbox import Outbox
-from xmppd.stream.pace import OVERHEAD
 from xmppd.stream.services import Served, Services
 from xmppd.stream.session import ClientSession, detached
 from xmppd.xml.parser import Header, Item, Nonza
@@ -82,7 +82,6 @@ class ClientStream(Protocol):
     :ivar account: who authenticated; set once, by SASL.
     :ivar session: the bound session, once there is one.
     :ivar deadline: until when a resource must be bound.
-    :ivar weight: bytes that have come, with what TLS adds to each piece.
     """
 
     transport: Any
@@ -111,12 +110,10 @@ class ClientStream(Protocol):
         self.blocked_at: float | None = None
         self._direct = direct
         self._inbox = Inbox(self, services.strangers, services.clock)
+        self._brake = Brake(services.pace, services.clock, self._inbox)
         self._header_sent = False
         self._closing: Any = None
         self._origin = ""
-        self._mark = 0.0
-        self.weight = 0
-        self._resting: Any = None
         self._told = 0
 
     # -- the transport
@@ -170,10 +167,10 @@ class ClientStream(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
         self.deadline.close()
-        for timer in (self._closing, self._resting):
-            if timer is not None:
-                timer.cancel()
-        self._closing = self._resting = None
+        self._brake.close()
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
         self.services.admission.left(self._origin, known=self.account is not None)
         self.state = State.CLOSED
         session, self.session = self.session, None
@@ -205,46 +202,24 @@ class ClientStream(Protocol):
             return
         self.heard_at = now = self.services.clock.seconds()
         self.asked_at = None
-        self._read(len(data), now)
+        self._brake.read(len(data), now)
         if self.session is not None:
             self.session.outbox.heard()
         self._inbox.push(data)
 
-    def _read(self, size: int, now: float) -> None:
-        pace = self.services.pace
-        self.weight += size + OVERHEAD
-        self._mark = pace.read(self._mark, size, now)
-        if self._mark - now > pace.allowed:
-            self._rest(self._mark - now - pace.allowed)
+    @property
+    def weight(self) -> int:
+        """Bytes that have come, with what TLS adds to each piece."""
+        return self._brake.weight
 
     def carried(self, size: int) -> None:
         """Beside data, TLS has carried so many bytes more."""
         if self.state is not State.CLOSED:
-            self._read(size, self.services.clock.seconds())
+            self._brake.read(size, self.services.clock.seconds())
 
     def worked(self, seconds: float, now: float) -> None:
         """What it has sent has taken so long to handle."""
-        pace = self.services.pace
-        self._mark = pace.worked(self._mark, seconds, now)
-        if self._mark - now > pace.allowed:
-            self._rest(self._mark - now - pace.allowed)
-
-    def _rest(self, seconds: float) -> None:
-        """Too much has come: read nothing for so long."""
-        if self._resting is None:
-            hits.hit("rate")
-            self._resting = self.services.clock.callLater(seconds, self._rested)
-            self._inbox.pause(PACE)
-
-    def _rested(self) -> None:
-        clock = self.services.clock
-        ahead = self._mark - clock.seconds() - self.services.pace.allowed
-        if ahead > 0:
-            # What was under way came nevertheless.
-            self._resting = clock.callLater(ahead, self._rested)
-        else:
-            self._resting = None
-            self._inbox.resume(PACE)
+        self._brake.worked(seconds, now)
 
     def hold_reading(self) -> None:
         """The database cannot keep up."""

@@ -18,7 +18,7 @@ SHARE: Final = 0.1
 
 
 class Pace:
-    """The bucket of every stream.  Of each stream there is one number, kept by the stream: its mark.
+    """The bucket of every stream.  Of each stream there is one number, kept by its brake: its mark.
 
     The mark is the time at which all that was read would have come at the rate.  It may be ahead of now by
     what may come at once.
