@@ -21,6 +21,7 @@ CLIENT = "{jabber:client}"
 STANZAS = tuple(f"{CLIENT}{kind}" for kind in ("message", "presence", "iq"))
 #: What a message says that somebody is to get; copies and results of archives have it deeper inside.
 CONTENT = (f"{CLIENT}body", "{urn:xmpp:receipts}received")
+RESULT = "{urn:xmpp:mam:2}result"
 SM = "urn:xmpp:sm:3"
 
 
@@ -52,6 +53,7 @@ class Device:
     :ivar chats: ids of all chat messages that it was ever sent.
     :ivar certain: those that it acknowledged, and when it did.
     :ivar twice: those that it was sent twice in one session, with different numbers.
+    :ivar fetched: ids of all messages that it has found in the archive.
     """
 
     def __init__(self, world: InProcessServer, user: str, number: int, first: int = 0) -> None:
@@ -63,6 +65,7 @@ class Device:
         self.chats: set[str] = set()
         self.certain: dict[str, float] = {}
         self.twice: set[str] = set()
+        self.fetched: set[str] = set()
         self._begin()
 
     def _begin(self) -> None:
@@ -219,4 +222,6 @@ class Device:
             if seen in self.got:
                 self.twice.add(cast(str, seen.id))
             self.chats.add(cast(str, seen.id))
+        if (result := element.find(RESULT)) is not None:
+            self.fetched.update(inner.get("id", "") for inner in result.iter(STANZAS[0]))
         self.got.append(seen)
