@@ -149,6 +149,7 @@ class Session:
     :ivar hibernates: whether it has no connection.
     :ivar reads: whether its client takes what is written to it.
     :ivar inactive: whether its user does not look.
+    :ivar wakes: whether they may look again by now, since a resumption is under way.
     :ivar pending: what was sent to it as it arrived, and its client has not read.
     :ivar counts: whether the messages that it holds would be confirmed by it.
     :ivar seen: what it has confirmed.
@@ -165,6 +166,7 @@ class Session:
     hibernates: bool = False
     reads: bool = True
     inactive: bool = False
+    wakes: bool = False
     pending: list[Mail] = field(default_factory=list)
     read: set[Mail] = field(default_factory=set)
     copies: set[Mail] = field(default_factory=set)
@@ -321,6 +323,8 @@ class Promises:
             session.counts[mail] = Truth.YES if session.ready else Truth.NO
             if not (session.inactive and mail.content.fleeting):
                 session.pending.append(mail)
+            elif session.wakes:
+                session.excused.add(mail)
         mail.passed_by = bool(live) and not any(session.ready for session in live)
 
     def told(self, mail: Mail) -> None:

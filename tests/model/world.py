@@ -326,7 +326,7 @@ class Device:
         self.old = self.client
         client = self._connect()
         self.resuming, self.unbroken, self.stalled = True, False, False
-        self.session.hibernates = self.session.reads = True
+        self.session.hibernates = self.session.reads = self.session.wakes = True
         self.world.promises.confirms(self.session, self._counted(), self.world.now, maybe=True)
         client.send(f"<resume xmlns='{SM}' previd='{self.token}' h='{self.received}'/>")
         if wait:
@@ -339,7 +339,7 @@ class Device:
     def _resumed(self, h: int) -> None:
         self.resuming = False
         assert self.session is not None
-        self.session.hibernates = self.session.inactive = False
+        self.session.hibernates = self.session.inactive = self.session.wakes = False
         self._told(h)
         self._confirm(self._counted())
         self.numbered, self.acknowledged = [], self.received
