@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 __all__ = ["Samples", "Spent", "read_samples", "share_out"]
 
 #: Where a thread waits for work. The reactor's poll is not among them: under load it works.
-WAITING = ("Condition.wait ", "wait (threading.py", "_worker (concurrent")
+WAITING = ("Condition.wait ", "wait (threading.py", "_worker (concurrent", "DatabaseThreads._next ")
 
 
 @dataclass

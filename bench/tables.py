@@ -58,9 +58,11 @@ def _notes(results: Results, case: str, server: str) -> str:
     """What a row has beside the usual figures."""
     quiet = results.median(case, server, "quiet_ms.p99")
     at_rest = results.median(case, server, "kib_per_client")
+    plain = results.median(case, server, "plain_cpu_us")
     errors = results.median(case, server, "error_stanzas")
     notes = [
         f"without them p99 {figure(quiet)} ms" if quiet is not None else "",
+        f"without it {figure(plain)} µs" if plain is not None else "",
         f"{figure(at_rest)} KiB a client" if at_rest is not None else "",
         f"{figure(errors)} error stanzas" if errors else "",
     ]
@@ -133,7 +135,7 @@ def _target_row(results: Results, target: Target, ours: str) -> list[str] | None
     itself = target.against == OURS
     mine = results.median(target.case, ours, target.field)
     other = results.median(
-        target.other_case or target.case,
+        target.case,
         ours if itself else target.against,
         target.other_field or target.field,
     )

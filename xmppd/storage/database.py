@@ -20,7 +20,7 @@ from xmppd.storage.group import Group, Outcome
 from xmppd.storage.migrate import migrate
 from xmppd.storage.sqlite import MemorySQLite, SQLite
 from xmppd.storage.statement import Completion, Cursor, Row, Statement, Unit, Write
-from xmppd.storage.threads import Threads
+from xmppd.storage.threads import DatabaseThreads, Threads
 from xmppd.storage.writer import Counters, GroupWriter, Limits, Observer
 
 P = ParamSpec("P")
@@ -186,10 +186,9 @@ class Database:
             **keywords,
         )
         pool.connectionFactory = Connection
-        if self._threads is not None:
-            if pool.running:
-                pool.threadpool.stop()
-            pool.threadpool = self._threads()
+        if pool.running:
+            pool.threadpool.stop()
+        pool.threadpool = DatabaseThreads(size) if self._threads is None else self._threads()
         return pool
 
     def _migrate(self, connection: Connection) -> None:

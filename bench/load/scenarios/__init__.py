@@ -13,6 +13,7 @@ from bench.load.scenarios import (
     prepare,
     presence,
     rooms,
+    turns,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "prepare",
     "presence",
     "rooms",
+    "turns",
 ]

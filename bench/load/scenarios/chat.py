@@ -13,10 +13,15 @@ __all__ = ["chat"]
 
 
 class Pairs:
-    """Accounts 2n write to accounts 2n+1; with carbons each has a second resource that listens."""
+    """Accounts 2n write to accounts 2n+1; with carbons each has a second resource that listens.
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.options = run, run.options
+    :param first: the first account, an even number.
+    :param ack_every: see `Options.ack_every`; None for what that says.
+    """
+
+    def __init__(self, run: Run, first: int = 0, ack_every: int | None = None) -> None:
+        self.run, self.options, self.first = run, run.options, first
+        self.ack_every = run.options.ack_every if ack_every is None else ack_every
         self.latencies = Latencies()
         self.flows: list[Flow] = []
         self.copies = 0
@@ -32,9 +37,9 @@ class Pairs:
     async def login(self) -> None:
         options = self.options
         resources = ("r1", "r2") if options.carbons else ("r1",)
-        indices = range(2 * options.pairs)
+        indices = range(self.first, self.first + 2 * options.pairs)
         specs = [(index, resource) for index in indices for resource in resources]
-        clients = await self.run.login_many(specs, smacks=bool(options.ack_every), carbons=options.carbons)
+        clients = await self.run.login_many(specs, smacks=bool(self.ack_every), carbons=options.carbons)
         by_spec = dict(zip(specs, clients, strict=True))
         for client in clients:
             client.count(Counter(BODY_END, self._on_copy, self.run.on_error))
@@ -43,12 +48,18 @@ class Pairs:
 
     def _pair(self, sender: Client, receiver: Client) -> None:
         options = self.options
-        flow = Flow(self.run, sender, receiver.jid, self.latencies, options.window, options.ack_every)
+        flow = Flow(self.run, sender, receiver.jid, self.latencies, options.window, self.ack_every)
         receiver.count(Counter(BODY_END, flow.on_delivery, self.run.on_error))
         self.flows.append(flow)
 
     def _on_copy(self, count: int) -> None:
         self.copies += count
+
+    def start(self) -> None:
+        """Send the first messages."""
+        for flow in self.flows:
+            flow.active = True
+            flow.start()
 
     async def stop(self) -> int:
         """Send no more; returns how many never arrived."""
@@ -62,7 +73,7 @@ class Pairs:
             notes["undelivered"] = lost
         if self.options.carbons:
             notes["copies_a_message"] = round((self.copies + self.delivered) / max(1, self.delivered), 2)
-        if self.options.ack_every:
+        if self.ack_every:
             notes["acks"] = sum(flow.sender.smacks.acks for flow in self.flows if flow.sender.smacks)
         return notes
 
@@ -80,8 +91,7 @@ async def chat(run: Run) -> Result:
     pairs = Pairs(run)
     await rest(run, run.options.online)
     await pairs.login()
-    for flow in pairs.flows:
-        flow.start()
+    pairs.start()
     meter, units = await run.window(pairs.latencies, lambda: pairs.delivered)
     latency = pairs.latencies.report()
     lost = await pairs.stop()
