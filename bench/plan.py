@@ -35,7 +35,7 @@ CASES: tuple[Case, ...] = (
     Case("chat-20", "chat, 50 pairs, 20 in flight", "chat --window 20"),
     Case("chat-carbons", "chat, two resources each, carbons", "chat --carbons"),
     Case("chat-sm", "chat, stream management, <r/> every 5", "chat --ack-every 5"),
-    Case("sm-cost", "chat, with and without it by turns", "turns --seconds 20"),
+    Case("sm-cost", "chat, with and without it by turns", "turns --seconds 60"),
     Case("archive", "archive of 10,000, pages of 50", "archive", needs=("archives",)),
     Case("neighbour", "neighbour of four syncing clients", "neighbour", needs=("archives",)),
     Case("login", "login over a new TLS connection", "login"),

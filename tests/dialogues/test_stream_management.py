@@ -667,6 +667,18 @@ class FailedResumptionTests(SmCase):
         self.assertEqual(self.account("bob").sessions, [])
 
 
+class SmallQueueTests(SmCase):
+    settings = ("limits.sm_queue=10",)
+
+    def test_server_asks_before_the_queue_is_full(self) -> None:
+        """SM S18: or the session could not be resumed any more before anybody has been asked"""
+        self.enable(self.phone)
+        self.write(*map(str, range(4)))
+        self.assertNotIn("<r ", self.phone.take())
+        self.write("fifth")
+        self.assertEqual(self.phone.take().count("<r "), 1)
+
+
 class UnresumableTests(SmCase):
     """Too much was not acknowledged that no archive keeps."""
 

@@ -34,9 +34,10 @@ _number = re.compile("[0-9]{1,10}").fullmatch
 
 #: How long an `<r/>` waits for the commit under way, in seconds.
 ANSWER_WITHIN: Final = 0.1
-#: Unacknowledged stanzas after which the client is asked how far it is: each answer takes as long as a fourth
-#: of a message, and a phone's radio. What lies there for a while is asked about anyway (see `remind`).
-ASK_AFTER: Final = 20
+#: Unacknowledged stanzas after which the client is asked how far it is, at half the bound of the queue at the
+#: latest: each answer takes as long as half a message, and a phone's radio. What lies there for a while is
+#: asked about anyway (see `remind`).
+ASK_AFTER: Final = 40
 #: Positions in the archive that are kept for each stanza that may be kept.
 POSITIONS: Final = 20
 
@@ -93,6 +94,7 @@ class Smacks:
     __slots__ = (
         "_answer_timer",
         "_answers_due",
+        "_ask_after",
         "_asked_at",
         "_clock",
         "_expired",
@@ -125,6 +127,7 @@ class Smacks:
         self.resume_for = resume_for
         self.token = new_token() if resumable else ""
         self._recount = Recount()
+        self._ask_after = max(1, min(ASK_AFTER, limits.queue // 2))
         #: Requests without an answer, and whether the last answer was given before its time.
         self._answers_due = 0
         self._tell_more = False
@@ -219,7 +222,7 @@ class Smacks:
         queue = outbox.queue
         if queue is None:
             return
-        if self._asked_at is None and len(queue) >= ASK_AFTER:
+        if self._asked_at is None and len(queue) >= self._ask_after:
             self.ask()
         limits = self._limits
         if len(queue) <= limits.queue and outbox.kept_bytes <= limits.queue_bytes and not outbox.dropped:
