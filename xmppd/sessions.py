@@ -175,11 +175,14 @@ class Keeper:
             self._remember_the_rest(session)
             session.smacks.stop()
         unacknowledged = [
-            (stanza, row, at) for stanza, row, at in session.take_unacknowledged() if stanza is not None
+            (stanza, at)
+            for stanza, row, at in session.take_unacknowledged()
+            # What is in the archive waits there for another one.
+            if row is None and isinstance(stanza, Stanza)
         ]
         if account.mailbox is not None:
             now = self._now()
-            unacknowledged += [(stanza, None, now) for stanza in account.mailbox.take_unsent(session)]
+            unacknowledged += [(stanza, now) for stanza in account.mailbox.take_unsent(session)]
         for problem in self._hosts[account.jid.domain].hooks.tell(SessionEnded(session, unacknowledged)):
             _log.failure("the end of {session}", Failure(problem), session=session.jid.text)
         if account.is_guest and not account.sessions:

@@ -159,12 +159,11 @@ class SessionAvailable:
 class SessionEnded:
     """A session is gone for good; it is no longer in its account's sessions.
 
-    :ivar unacknowledged: what stream management still held: stanza, the row that it delivered, and when
-        it was sent.
+    :ivar unacknowledged: what stream management still held that is in no archive, and when it was sent.
     """
 
     session: Session
-    unacknowledged: list[tuple[Stanza, int | None, float]] = field(default_factory=list)
+    unacknowledged: list[tuple[Stanza, float]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

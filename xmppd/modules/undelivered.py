@@ -37,8 +37,8 @@ class Undelivered(Module):
         What the server made for this account means nothing to others: results, pushes, copies.
         """
         account = event.session.account
-        for stanza, row, at in event.unacknowledged:
-            if row is None and stanza.sender not in (None, account.jid, self.context.domain):
+        for stanza, at in event.unacknowledged:
+            if stanza.sender not in (None, account.jid, self.context.domain):
                 if stanza.kind == "iq":
                     self._answer(stanza)
                 elif stanza.kind == "message" and self._was_last(stanza):

@@ -40,7 +40,7 @@ async def _send_all(stream: ClientStream, session: ClientSession) -> None:
     stored: Mapping[int, Stanza] = {}
     known: set[int] = set()
     while await _has_room(stream, session) and (entries := outbox.next_unsent(SLICE)):
-        missing = {entry.row for entry in entries if entry.stanza is None and entry.row is not None}
+        missing = {entry.row for entry in entries if entry.kept is None and entry.row is not None}
         if missing <= known:
             outbox.send_again([_bytes(entry, stored, session) for entry in entries])
             if missing:

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 
 from xmppd.core import ns
 from xmppd.core.stanza import Stanza
+from xmppd.storage.archive_book import arrived
 from xmppd.stream.dropped import Dropped
 from xmppd.stream.ledger import MODULUS
 from xmppd.stream.turns import Turns
@@ -38,14 +39,29 @@ class Framer(Protocol):
 class Sent(NamedTuple):
     """A stanza that the client has not acknowledged yet.
 
-    :ivar stanza: None where only its position in the archive is kept, or nothing but its number.
+    Of an archived message the bytes are enough. A stanza is some twenty objects, and a thousand of them that
+    wait for their acknowledgement were out of the processor's cache when that came.
+
+    :ivar kept: the stanza; the bytes of an archived message; None where only its position in the archive is
+        kept, or nothing but its number.
     :ivar row: sequence of the archived message that it delivers, or None.
     :ivar at: when it was sent, in seconds since 1970.
     """
 
-    stanza: Stanza | None
+    kept: Stanza | bytes | None
     row: int | None
     at: float
+
+    @property
+    def stanza(self) -> Stanza | None:
+        """What was sent, if that is kept."""
+        return arrived(self.kept) if isinstance(self.kept, bytes) else self.kept
+
+    @property
+    def size(self) -> int:
+        """Bytes that it is kept with."""
+        kept = self.kept or b""
+        return len(kept if isinstance(kept, bytes) else kept.wire)
 
 
 class TooHigh(Exception):
@@ -143,7 +159,7 @@ class Outbox:
         data = stanza.wire
         if self.queue is not None:
             self.sent = (self.sent + 1) % MODULUS
-            self.queue.append(Sent(stanza, row, self._now()))
+            self.queue.append(Sent(stanza if row is None else data, row, self._now()))
             self.kept += 1
             self.kept_bytes += len(data)
             if self.unsent:
@@ -293,11 +309,11 @@ class Outbox:
         queue, rows = self.queue, []
         assert queue is not None
         for _ in range(number):
-            stanza, row, _ = queue.popleft()
+            kept, row, _ = queue.popleft()
             rows.append(row)
-            if stanza is not None:
+            if kept is not None:
                 self.kept -= 1
-                self.kept_bytes -= len(stanza.wire)
+                self.kept_bytes -= len(kept if isinstance(kept, bytes) else kept.wire)
         self._bare = max(0, self._bare - number)
         self.unsent = min(self.unsent, len(queue))
         return rows
@@ -331,8 +347,8 @@ class Outbox:
     def restore(self, queue: Iterable[Sent], sent: int) -> None:
         """Go on with what was queued before a restart; stanzas in it are counted as in memory."""
         self.queue, self.sent, self._bare = deque(queue), sent, 0
-        in_memory = [entry.stanza for entry in self.queue if entry.stanza is not None]
-        self.kept, self.kept_bytes = len(in_memory), sum(len(stanza.wire) for stanza in in_memory)
+        in_memory = [entry.size for entry in self.queue if entry.kept is not None]
+        self.kept, self.kept_bytes = len(in_memory), sum(in_memory)
 
     def fits(self, stanzas: int, size: int) -> bool:
         """Keep the queue in bounds: archived entries give up their bytes and keep their position.
@@ -353,10 +369,10 @@ class Outbox:
         """Keep the number and the position of an entry, and not its bytes."""
         assert self.queue is not None
         entry = self.queue[place]
-        if entry.stanza is not None:
+        if entry.kept is not None:
             self.kept -= 1
-            self.kept_bytes -= len(entry.stanza.wire)
-            self.queue[place] = entry._replace(stanza=None)
+            self.kept_bytes -= entry.size
+            self.queue[place] = entry._replace(kept=None)
 
     def forget(self, rows: Collection[int], ids: Collection[bytes], erased: Stanza) -> None:
         """Messages were erased: what was sent of them keeps its number, and no content.
@@ -367,11 +383,10 @@ class Outbox:
         """
 
         def without(entry: Sent) -> Sent:
-            if entry.stanza is None:
-                return entry
             if entry.row in rows:
-                return entry._replace(stanza=None)
-            return entry._replace(stanza=erased) if has_copy(entry.stanza, ids) else entry
+                return entry._replace(kept=None)
+            copied = isinstance(entry.kept, Stanza) and has_copy(entry.kept, ids)
+            return entry._replace(kept=erased) if copied else entry
 
         if self.queue:
             self.restore(map(without, self.queue), self.sent)
@@ -395,7 +410,7 @@ class Outbox:
 
     def missing_rows(self) -> list[int]:
         """The rows that must be read from the archive before the queue can be written again."""
-        return [entry.row for entry in self.queue or () if entry.stanza is None and entry.row is not None]
+        return [entry.row for entry in self.queue or () if entry.kept is None and entry.row is not None]
 
     def begin_again(self) -> None:
         """All that is not acknowledged is to be sent again; what is sent from now on comes behind it."""
