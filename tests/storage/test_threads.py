@@ -55,6 +55,15 @@ class ThreadsTests(SynchronousTestCase):
         self.assertIsInstance(failure.value, ValueError)
         self.assertEqual(rest, (True, 1))
 
+    def test_nothing_ends_a_thread_but_stop(self) -> None:
+        def end() -> None:
+            raise SystemExit(1)
+
+        threads, outcomes = self.threads(1), Outcomes(2)
+        threads.callInThreadWithCallback(outcomes, end)
+        threads.callInThreadWithCallback(outcomes, int, "1")
+        self.assertEqual([success for success, _ in outcomes.wait()], [False, True])
+
     def test_no_more_threads_than_are_needed_or_allowed(self) -> None:
         threads, gate, outcomes = self.threads(2), threading.Event(), Outcomes(4)
         threads.callInThreadWithCallback(outcomes, gate.wait, PATIENCE)

@@ -88,7 +88,8 @@ class DatabaseThreads:
 def _outcome(call: Callable[[], Any]) -> tuple[bool, Any]:
     try:
         return True, call()
-    except Exception:
+    except BaseException:
+        # Whatever it was: the thread goes on, and whoever waits is told.
         return False, Failure()
 
 
