@@ -308,7 +308,7 @@ class Device:
 
     def wake(self) -> None:
         """The server has begun again."""
-        lasting = self.theirs is not None and not self.theirs.ended
+        lasting = self._could_go_on
         self.client, self.old, self.theirs = None, None, self._find()
         self.stalled = self.resuming = self.unbroken = False
         if self.session is None or not self.session.alive:
@@ -317,6 +317,14 @@ class Device:
             if lasting and self.token:
                 raise Broken(f"{self.session} has not outlived a restart")
             self.world.promises.end(self.session)
+
+    @property
+    def _could_go_on(self) -> bool:
+        """Whether the server has said nothing else: too much waits in the queue of some."""
+        theirs = self.theirs
+        return (
+            theirs is not None and not theirs.ended and theirs.smacks is not None and theirs.smacks.resumable
+        )
 
     def resume(self, *, wait: bool) -> None:
         """Come back on another connection, with a true count; an old one still looks alive."""
@@ -347,8 +355,7 @@ class Device:
         self.mine, self.sent = [], h
 
     def _failed(self) -> None:
-        theirs = self.theirs
-        if theirs is not None and not theirs.ended and theirs.smacks is not None and theirs.smacks.resumable:
+        if self._could_go_on:
             raise Broken(f"{self.session} was not resumed")
         self._lose()
 
