@@ -97,7 +97,7 @@ class Mail:
     :ivar done: whether a session that counts has confirmed it.
     :ivar gone: whether nobody is to get it any more.
     :ivar passed_by: whether it waits although somebody is ready: it was addressed to a session that is not.
-    :ivar freed: when it may last have become free, because a session ended.
+    :ivar freed: when it may last have become free, because a session ended or is not ready any more.
     :ivar orphan: whether somebody it was sent to has ended: what is not kept may go to another one.
     """
 
@@ -263,6 +263,11 @@ class Promises:
     def is_prioritised(self, session: Session, priority: int | None) -> None:
         """A session sends presence: available with a priority, or unavailable."""
         was_ready, session.priority = session.ready, priority
+        if was_ready and not session.ready:
+            # What it was being given goes to others, who may have got newer ones.
+            freed = self._next()
+            for mail in session.account.mails:
+                mail.freed = freed
         if not session.ready or was_ready:
             return
         session.ready_since = self._looks_for_what_waits(session.account)
