@@ -286,6 +286,12 @@ class Promises:
             mail.orphan |= mail in session.counts
         session.pending.clear()
 
+    @staticmethod
+    def is_ending(session: Session) -> None:
+        """The server has ended a session, and its client has not noticed: what it held may come to others."""
+        for mail in session.counts:
+            mail.orphan = True
+
     def _looks_for_what_waits(self, account: Account) -> int:
         """Somebody has come or gone.  What a session had before it counted may count from now on."""
         for session in account.ready():

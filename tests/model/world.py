@@ -303,10 +303,6 @@ class Device:
         """Notice what the server has ended."""
         if self.client is not None and (self.client.closed or self.client.transport.aborted):
             self.drop()
-        self.notice_end()
-
-    def notice_end(self) -> None:
-        """Notice whether the server has ended the session."""
         if self.session is not None and self.theirs is not None and self.theirs.ended:
             self.world.promises.end(self.session)
 
@@ -456,9 +452,8 @@ class Device:
         if self.client is None or (self.stalled and part == 1.0):
             return
         for each in self.world.devices:
-            if each is not self:
-                # What it held may be among what is read now.
-                each.notice_end()
+            if each.session is not None and each.theirs is not None and each.theirs.ended:
+                self.world.promises.is_ending(each.session)
         data = self.client.take().encode()
         for element in self._elements(data[: round(len(data) * part)]):
             self._take(element)
