@@ -318,6 +318,63 @@ class PassingTests(unittest.SynchronousTestCase):
         box.confirm([2])
         self.assertEqual((sorted(box.take_finished()), box.passing, box.mark), ([1, 2], set(), 2))
 
+    def test_row_that_another_session_may_read_again_stays(self) -> None:
+        """Found by the model: it went with the first acknowledgement, and a session that had kept no more of
+        it than its position was resumed without it"""
+        box, desk, phone, pad = mailbox(), session(), session(), session()
+        box.passing.add(1)
+        for each in (desk, phone, pad):
+            box.deliver(each, message(), 1)
+        box.deliver(desk, message(), 2)
+        box.confirm([1, 2], desk)
+        self.assertEqual((box.take_finished(), box.mark, box.owed), ([], 0, {}))
+        self.assertFalse(box.claim(session(), 1))
+        box.confirm([1], phone)
+        self.assertEqual(box.take_finished(), [])
+        box.gone(pad)
+        self.assertEqual((box.take_finished(), box.mark), ([1], 2))
+        self.assertEqual((box.passing, box.wanted, box.confirmed), (set(), {}, set()))
+
+    def test_row_stays_for_a_session_that_did_not_count(self) -> None:
+        box, bot, phone = mailbox(), session(-1), session()
+        box.passing.add(1)
+        box.deliver(bot, message(), 1)
+        self.assertTrue(box.claim(phone, 1))
+        box.read_to(1)
+        box.confirm([1], phone)
+        self.assertEqual((box.take_finished(), box.wanted), ([], {1: [bot]}))
+        box.confirm([1], bot)
+        self.assertEqual((box.take_finished(), box.mark), ([1], 1))
+
+    def test_row_does_not_stay_for_a_session_that_has_acknowledged_it(self) -> None:
+        box, bot, phone = mailbox(), session(-1), session()
+        box.passing.add(1)
+        box.deliver(bot, message(), 1)
+        self.assertTrue(box.claim(phone, 1))
+        box.confirm([1], bot)
+        box.confirm([1], phone)
+        self.assertEqual((box.take_finished(), box.wanted), ([1], {}))
+
+    def test_row_stays_over_a_restart(self) -> None:
+        box, phone = mailbox(0, (1,), 2), session()
+        box.passing.add(1)
+        box.restore(phone, [1, 2])
+        box.read_to(2)
+        box.confirm([2], phone)
+        self.assertEqual((box.take_finished(), box.mark), ([2], 0))
+        box.confirm([1], phone)
+        self.assertEqual((box.take_finished(), box.mark), ([1], 2))
+
+    def test_row_that_nobody_is_to_get_any_more_goes_at_once(self) -> None:
+        for end in (lambda box: box.erase({1}), lambda box: box.give_up(1)):
+            box, desk, phone = mailbox(), session(), session()
+            box.passing.add(1)
+            for each in (desk, phone):
+                box.deliver(each, message(), 1)
+            box.confirm([1], desk)
+            end(box)
+            self.assertEqual((box.passing, box.wanted, box.mark), (set(), {}, 1))
+
     def test_history_stays(self) -> None:
         box, phone = mailbox(), session()
         box.deliver(phone, message(), 1)

@@ -7,6 +7,7 @@ import re
 from tests.dialogues.case import ServerCase
 from tests.dialogues.test_stream_management import NO_STORE, R, SmCase, a, failed
 from xmppd.core import ns
+from xmppd.storage import archive
 from xmppd.stream.outbox import Outbox
 
 
@@ -135,6 +136,33 @@ class ArchivedTests(FullQueueCase):
                 re.findall("<body>(.*?)</body>", "".join(got)), [str(number) for number in range(h, 30)]
             )
             phone.cut()
+
+    def test_acknowledged_by_another_device(self) -> None:
+        """Found by the model: what is no part of the history went when one device had it, and another one,
+        which had kept its position, was resumed without it"""
+        desk = self.login("bob/desk")
+        token, _ = self.enable(self.phone), self.enable(desk)
+        self.phone.cut()
+        self.write(*map(str, range(20)), content="<no-permanent-store xmlns='urn:xmpp:hints'/>")
+        self.acknowledge(desk, 20)
+        self.world.advance(2)
+        for restart in (False, True):
+            if restart:
+                self.restart()
+            phone, got = self.reconnect("bob", token, 0)
+            self.assertEqual(re.findall("<body>(.*?)</body>", "".join(got)), [*map(str, range(20))])
+            phone.cut()
+        phone, _ = self.reconnect("bob", token, 20)
+        self.world.advance(2)
+        self.assertEqual(self.kept(), [])
+        self.assertEqual(self.waiting(), [])
+
+    def kept(self) -> list[int]:
+        """The rows on the disk of what waits for Bob."""
+        account = self.account("bob")
+        return [
+            row.seq for row in self.world.wait_for(self.world.database.read("rows", archive.rows, account.id))
+        ]
 
     def test_erased_meanwhile(self) -> None:
         """It keeps its number, and has no content"""

@@ -35,7 +35,9 @@ class Mailbox:
     :ivar read_until: rows up to here are confirmed or owed; those behind it, up to `backlog_until`, are on
         the disk only.
     :ivar owed: rows that were sent and are not confirmed yet, with the sessions that may confirm them.
-    :ivar passing: rows that are no part of the history, and go when they are confirmed.
+    :ivar passing: rows that are no part of the history, and go when they are confirmed and `wanted` no more.
+    :ivar wanted: confirmed ones of these, with the sessions that were sent them as well: if these are resumed
+        they may have to read them again.
     """
 
     __slots__ = (
@@ -54,6 +56,7 @@ class Mailbox:
         "owed",
         "passing",
         "read_until",
+        "wanted",
     )
 
     def __init__(
@@ -64,6 +67,7 @@ class Mailbox:
         self.latest = self.backlog_until = max(latest, mark)
         self.owed: dict[int, list[Session]] = {}
         self.passing: set[int] = set()
+        self.wanted: dict[int, list[Session]] = {}
         self._finished: list[int] = []
         self._replaying: Session | None = None
         self._held: list[tuple[Stanza, int | None]] = []
@@ -125,7 +129,10 @@ class Mailbox:
         """
         waiting = dict(shown)
         for row in rows:
-            if row > self.mark and row not in self.confirmed and row not in waiting:
+            if row in self.confirmed:
+                if row in self.passing:
+                    self.wanted.setdefault(row, []).append(session)
+            elif row > self.mark and row not in waiting:
                 self._owe(session, row)
                 # Nobody remembers whether it is history: that is looked up when it is to go.
                 self.passing.add(row)
@@ -192,14 +199,32 @@ class Mailbox:
             if by is not None and self._shown.get(row) is by:
                 self._seen.add(row)
             elif row > self.mark:
-                self.owed.pop(row, None)
-                self._shown.pop(row, None)
-                self._seen.discard(row)
+                had = self._take_who_had(row)
                 self.confirmed.add(row)
                 if row in self.passing:
-                    self.passing.discard(row)
-                    self._finished.append(row)
+                    self._finish(row, [] if by is None else [session for session in had if session is not by])
         self._advance()
+
+    def _take_who_had(self, row: int) -> list[Session]:
+        """Sessions that were sent a row and have not acknowledged it; with that they owe it no more."""
+        had = self.owed.pop(row, None) or self.wanted.pop(row, [])
+        shown = self._shown.pop(row, None)
+        if shown is not None and row not in self._seen:
+            had.append(shown)
+        self._seen.discard(row)
+        return had
+
+    def _finish(self, row: int, wanting: list[Session]) -> None:
+        """A row that is no part of the history is confirmed: it goes, unless a session may read it again.
+
+        It went at once, and a session that had been sent it as well, and kept no more of it than its
+        position, was resumed without it. It is in no archive either.
+        """
+        if wanting:
+            self.wanted[row] = wanting
+        else:
+            self.passing.discard(row)
+            self._finished.append(row)
 
     def give_up(self, last: int) -> None:
         """Rows up to this one have expired: nobody is to get them any more."""
@@ -209,6 +234,7 @@ class Mailbox:
             del self._shown[row]
             self._seen.discard(row)
         self.passing = {row for row in self.passing if row > last}
+        self.wanted = {row: wanting for row, wanting in self.wanted.items() if row > last}
         self.latest = max(self.latest, last)
         if last > self.mark:
             self.mark = last
@@ -219,6 +245,7 @@ class Mailbox:
     def erase(self, rows: Collection[int]) -> None:
         """Messages were erased: nobody is to get them any more."""
         self.passing.difference_update(rows)
+        self.wanted = {row: wanting for row, wanting in self.wanted.items() if row not in rows}
         dropped = [row for _, row in self._held if row in rows]
         self._held = [(stanza, row) for stanza, row in self._held if row not in rows]
         self.confirm(row for row in dropped if row is not None)
@@ -240,10 +267,13 @@ class Mailbox:
         if freed:
             self.read_until = min(self.read_until, min(freed) - 1)
             self.backlog_until = self.latest
+        self.confirm([row for row, wanting in self.wanted.items() if session in wanting], session)
 
     def _advance(self) -> None:
-        frontier = self.read_until if self.has_backlog else self.latest
-        mark = min(min(self.owed) - 1, frontier) if self.owed else frontier
+        mark = self.read_until if self.has_backlog else self.latest
+        for held in self.owed, self.wanted:
+            if held:
+                mark = min(mark, min(held) - 1)
         if mark > self.mark:
             self.mark = mark
             self.confirmed = {row for row in self.confirmed if row > mark}
@@ -261,7 +291,8 @@ class Mailbox:
         """Whoever has not acknowledged a row while thousands after it were is not going to: others get it,
         and have some time for it."""
         self._patience = len(self.confirmed) + MOST_CONFIRMED // 10
-        holding = self.owed[min(self.owed)] if self.owed else [self._replaying]
+        had = {**self.wanted, **self.owed}
+        holding = had[min(had)] if had else [self._replaying]
         for session in [each for each in holding if each is not None]:
             session.close(StreamError("policy-violation", "You acknowledge nothing of what you are sent"))
 

@@ -139,4 +139,4 @@ class Archiving(Module):
     def _is_full(self, mailbox: Mailbox) -> bool:
         """Whether no more may wait that is no part of the history, which has room for the rest."""
         most = self.context.limits.offline_messages
-        return most is not None and len(mailbox.passing) >= most
+        return most is not None and len(mailbox.passing) - len(mailbox.wanted) >= most
