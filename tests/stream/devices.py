@@ -132,13 +132,20 @@ class Device:
 
     def _pending(self, h: str | None) -> list[str]:
         """What the server has not handled of what was sent; all that it may not have, where nobody knows."""
-        handled = self.server_handled
-        if h is not None and (int(h) - handled) % MODULUS <= MODULUS // 2:
-            handled = int(h)
-        # Else it was written down before the server said more.
-        missing = (self.sent - handled) % MODULUS
+        # A smaller one was written down before the server said more.
+        if h is not None and (int(h) - self.server_handled) % MODULUS <= MODULUS // 2:
+            self.server_handled = int(h)
+        missing = (self.sent - self.server_handled) % MODULUS
         assert missing <= len(self.unacknowledged), (self.jid, h, self.sent, "h is ahead of what was sent")
-        return self.unacknowledged[len(self.unacknowledged) - missing :]
+        return self.unhandled()
+
+    def unhandled(self, *, and_before: int = 0) -> list[str]:
+        """What was sent in this session, and the server has not said that it has handled.
+
+        :param and_before: so many of the newest ones that it has.
+        """
+        missing = (self.sent - self.server_handled) % MODULUS + and_before
+        return self.unacknowledged[max(0, len(self.unacknowledged) - missing) :]
 
     def cut(self, half: bytes = b"") -> None:
         assert self.client is not None

@@ -10,6 +10,7 @@ bug that this project began with).  In the end no message is lost, and none come
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -104,6 +105,14 @@ class Counting(RuleBasedStateMachine):
         device = self.pick(who)
         if shy and device is not None:
             self.shy.add(device)
+            # Some may be on their way, and come when it is shy.
+            for each in self.devices:
+                self.doubt(text for text in each.unhandled() if device.jid in text)
+
+    def doubt(self, texts: Iterable[str]) -> None:
+        """These stanzas may come to somebody twice."""
+        for text in texts:
+            self.doubtful.update(re.findall(" id='([^']*)'", text))
 
     @rule(who=who, priority=st.integers(-1, 2))
     def presence(self, who: int, priority: int) -> None:
@@ -267,9 +276,7 @@ class Counting(RuleBasedStateMachine):
         """What the server has not acknowledged, or not written down that it had, is sent again."""
         for device in self.devices:
             device.read()
-            missing = (device.sent - device.server_handled) % MODULUS
-            for text in device.unacknowledged[max(0, len(device.unacknowledged) - missing - 1) :]:
-                self.doubtful.update(re.findall(" id='([^']*)'", text))
+            self.doubt(device.unhandled(and_before=1))
             # What was acknowledged just now the disk does not know: it is written down once a second.
             since = self.world.reactor.seconds() - MARKS_EVERY - 0.1
             self.doubtful.update(name for name, when in device.certain.items() if when >= since)
