@@ -27,11 +27,11 @@ from xmppd.storage.archive_book import arrived
 from xmppd.storage.database import Database
 from xmppd.stream.csi import activate
 from xmppd.stream.ledger import Ledger
-from xmppd.stream.outbox import Sent
 from xmppd.stream.resumption import SETTLE_WITHIN
 from xmppd.stream.services import Services
 from xmppd.stream.session import ClientSession
 from xmppd.stream.smacks import Smacks
+from xmppd.stream.unacknowledged import Sent, Unacknowledged
 
 __all__ = ["Hibernation"]
 
@@ -69,8 +69,9 @@ def _sent(entry: list[Any], shared: dict[str, Stanza]) -> Sent:
 
 def encode(session: ClientSession) -> bytes:
     """What of a session is not in a column of its own."""
+    mailbox, queue = session.account.mailbox, session.outbox.queue
     assert session.smacks is not None
-    mailbox = session.account.mailbox
+    assert queue is not None
     durable = {
         name: value for name, value in session.slots.items() if name in Slot.all and Slot.all[name].durable
     }
@@ -84,8 +85,8 @@ def encode(session: ClientSession) -> bytes:
             "description": session.description,
             "xmlns": session.smacks.xmlns,
             "resume_for": session.smacks.resume_for,
-            "sent": session.outbox.sent,
-            "queue": [_entry(entry) for entry in session.outbox.queue or ()],
+            "sent": queue.sent,
+            "queue": [_entry(entry) for entry in queue.entries],
             "shown": [] if mailbox is None else mailbox.shown_to(session),
         }
     ).encode()
@@ -207,7 +208,7 @@ class Hibernation:
             expired=services.keeper.end,
         )
         smacks.token = saved.token
-        outbox.restore(queue, state["sent"])
+        outbox.queue = Unacknowledged(state["sent"], queue)
         session.ledger = Ledger(saved.handled)
         smacks.watch_ledger()
         rows = [entry.row for entry in queue if entry.row is not None]

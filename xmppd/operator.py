@@ -17,8 +17,8 @@ from xmppd.storage import accounts as store
 from xmppd.storage.archive_book import arrived
 from xmppd.storage.archive_query import Query
 from xmppd.storage.words import text_of
-from xmppd.stream.outbox import Sent
 from xmppd.stream.session import ClientSession
+from xmppd.stream.unacknowledged import Sent
 from xmppd.xml import tree
 
 if TYPE_CHECKING:
@@ -164,14 +164,14 @@ def _client(session: ClientSession) -> str | None:
 
 
 def _stream_management(session: ClientSession, now: float) -> StreamManagementRow | None:
-    if session.smacks is None or session.ledger is None:
-        return None
     queue = session.outbox.queue
-    first = queue[0] if queue else None
+    if session.smacks is None or session.ledger is None or queue is None:
+        return None
+    first = queue.oldest
     return StreamManagementRow(
         inbound=session.ledger.handled,
-        outbound=session.outbox.sent,
-        queue=session.outbox.unacknowledged,
+        outbound=queue.sent,
+        queue=len(queue),
         resumable=session.smacks.resumable,
         hibernated=session.stream is None,
         oldest=None if first is None else _named(first),

@@ -8,7 +8,7 @@ from tests.dialogues.case import ServerCase
 from tests.dialogues.test_stream_management import NO_STORE, R, SmCase, a, failed
 from xmppd.core import ns
 from xmppd.storage import archive
-from xmppd.stream.outbox import Outbox
+from xmppd.stream.unacknowledged import Unacknowledged
 
 
 class FullQueueCase(SmCase):
@@ -19,9 +19,9 @@ class FullQueueCase(SmCase):
             self.tell(self.alice, "<presence to='bob@localhost/phone'/>")
 
     @property
-    def outbox(self) -> Outbox:
-        outbox: Outbox = self.account("bob").sessions[0].outbox  # type: ignore[attr-defined]
-        return outbox
+    def queue(self) -> Unacknowledged:
+        queue: Unacknowledged = self.account("bob").sessions[0].outbox.queue  # type: ignore[attr-defined]
+        return queue
 
     def waiting(self) -> list[str]:
         """What the next client gets."""
@@ -85,7 +85,7 @@ class OverflowTests(FullQueueCase):
         self.write("one", "two")
         self.noise(100)
         self.write("three")
-        self.assertLessEqual(self.outbox.kept, 10)
+        self.assertLessEqual(self.queue.kept, 10)
         self.acknowledge(self.phone, 102)
         self.phone.cut()
         self.assertEqual(self.waiting(), ["three"])
@@ -94,12 +94,12 @@ class OverflowTests(FullQueueCase):
         """What is kept for it is bounded all the same"""
         self.enable(self.phone, resume=False)
         self.noise(500)
-        outbox = self.outbox
-        self.assertEqual(outbox.unacknowledged, 500)
-        self.assertLessEqual(outbox.kept, 10)
-        self.assertLessEqual(len(outbox.queue or ()), 200)
+        queue = self.queue
+        self.assertEqual(len(queue), 500)
+        self.assertLessEqual(queue.kept, 10)
+        self.assertLessEqual(len(queue.entries), 200)
         self.acknowledge(self.phone, 500)
-        self.assertEqual(outbox.unacknowledged, 0)
+        self.assertEqual(len(queue), 0)
 
 
 class ArchivedTests(FullQueueCase):
@@ -112,7 +112,7 @@ class ArchivedTests(FullQueueCase):
         self.noise(5)
         self.phone.cut()
         self.write(*map(str, range(8, 16)))
-        self.assertLessEqual(self.outbox.kept, 10)
+        self.assertLessEqual(self.queue.kept, 10)
         phone, got = self.reconnect("bob", token, 0)
         found = [re.search("<body>(.*?)</body>", xml) for xml in got[1:-1]]
         expected = [*map(str, range(8)), *[None] * 5, *map(str, range(8, 16))]
@@ -175,7 +175,7 @@ class ArchivedTests(FullQueueCase):
             "<message to='bob@localhost' type='chat' id='gone'><body>secret</body></message>",
             retract.format("urn:xmpp:message-retract:1"),
         )
-        self.outbox.fits(0, 0)
+        self.queue.fits(0, 0)
         phone, got = self.reconnect("bob", token, 0)
         messages = [xml for xml in got if xml.startswith("<message")]
         self.assertEqual(len(messages), 22)
@@ -208,14 +208,14 @@ class ArchivedTests(FullQueueCase):
         self.enable(self.phone)
         self.phone.cut()
         self.noise(99)
-        outbox, looked = self.outbox, []
-        let_go = outbox._let_go
-        outbox_type = type(outbox)
-        self.patch(outbox_type, "_let_go", lambda this, place: (looked.append(place), let_go(place)))
+        queue, looked = self.queue, []
+        let_go = queue._let_go
+        queue_type = type(queue)
+        self.patch(queue_type, "_let_go", lambda this, place: (looked.append(place), let_go(place)))
         for number in range(300):
             self.alice.send(f"<message to='bob@localhost' type='chat'><body>{number}</body></message>")
         self.world.settle()
-        self.assertEqual(len(outbox.queue or ()), 399)
+        self.assertEqual(len(queue.entries), 399)
         self.assertLessEqual(len(looked), 600)
 
 
@@ -231,7 +231,7 @@ class BytesTests(FullQueueCase):
         token = self.enable(self.phone)
         self.phone.cut()
         self.large(*map(str, range(10)))
-        self.assertLessEqual(self.outbox.kept_bytes, 4096)
+        self.assertLessEqual(self.queue.kept_bytes, 4096)
         _, got = self.reconnect("bob", token, 0)
         self.assertEqual(re.findall("<body>(.*?)</body>", "".join(got)), [*map(str, range(10))])
 
@@ -239,7 +239,7 @@ class BytesTests(FullQueueCase):
         lines = self.watch_log()
         self.enable(self.phone)
         self.large(*map(str, range(10)), content=NO_STORE)
-        self.assertLessEqual(self.outbox.kept_bytes, 4096)
+        self.assertLessEqual(self.queue.kept_bytes, 4096)
         self.assertTrue(any("(sm_queue_bytes)" in line for line in lines()))
         self.assertEqual(len(self.bodies(self.phone)), 10)
         self.acknowledge(self.phone, 10)

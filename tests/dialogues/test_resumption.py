@@ -230,7 +230,7 @@ class FailureTests(ResumptionCase):
 
     def leave_to_the_archive(self) -> None:
         """What waits for Bob is no longer in memory."""
-        self.account("bob").sessions[0].outbox.fits(0, 0)
+        self.account("bob").sessions[0].outbox.queue.fits(0, 0)
 
     def test_queue_that_cannot_be_read(self) -> None:
         """Nothing of it is lost: it can be tried again on the same stream"""

@@ -424,7 +424,7 @@ class ResumptionTests(SmCase):
         self.assertEqual(self.bodies(pad), ["one"])
         self.assertEqual(self.archived(pad), ["one"])
         self.acknowledge(self.phone, 1)
-        self.assertEqual(self.account("bob").sessions[0].outbox.unacknowledged, 0)
+        self.assertEqual(len(self.account("bob").sessions[0].outbox.queue), 0)
 
     def test_old_connection_looks_alive(self) -> None:
         """SM S12: it gets conflict, and the session goes on"""
@@ -863,7 +863,7 @@ class DeadSessionTests(SmCase):
         event = f"<event xmlns='http://jabber.org/protocol/pubsub#event'/>{NO_STORE}"
         self.tell(self.alice, f"<message to='bob@localhost/phone' id='pep'>{event}</message>")
         session = next(each for each in self.account("bob").sessions if each.jid.resource == "phone")
-        queued = b"".join(entry.stanza.wire for entry in session.outbox.queue)
+        queued = b"".join(entry.stanza.wire for entry in session.outbox.queue.entries)
         for name in (b"urn:xmpp:carbons:2", b"jabber:iq:roster", b"pubsub#event"):
             self.assertIn(name, queued)
         pad.take()
@@ -892,7 +892,7 @@ class DeadSessionTests(SmCase):
         phone = self.login("bob/other", presence=False)
         self.enable(phone)
         self.assertEqual(self.archived(phone), ["one", "two"])
-        self.assertEqual(self.account("bob").sessions[-1].outbox.sent, 3)
+        self.assertEqual(self.account("bob").sessions[-1].outbox.queue.sent, 3)
         phone.cut()
         self.die()
         self.assertEqual(self.take(self.alice), [])

@@ -122,7 +122,7 @@ class DeletionTests(ConfigureConversation):
         self.from_abroad("<message from='a@b.example' to='romeo@example.org'><body>secret5</body></message>")
         self.do("everything", sure="1")
         session = self.account("romeo").sessions[-1]
-        queue = session.outbox.queue or ()  # type: ignore[attr-defined]
+        queue = session.outbox.queue.entries  # type: ignore[attr-defined]
         self.assertEqual([entry.stanza for entry in queue], [None])
 
     def test_what_nobody_has_fetched_is_not_delivered_any_more(self) -> None:

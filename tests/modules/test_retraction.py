@@ -223,9 +223,8 @@ class QueueTests(RetractionConversation):
     def queued(self, name: str) -> bytes:
         """All that is kept for the clients of an account."""
         sessions = [each for each in self.account(name).sessions if isinstance(each, ClientSession)]
-        return b"".join(
-            entry.stanza.wire for each in sessions for entry in each.outbox.queue or () if entry.stanza
-        )
+        queues = [each.outbox.queue.entries for each in sessions if each.outbox.queue is not None]
+        return b"".join(entry.stanza.wire for queue in queues for entry in queue if entry.stanza)
 
     def resume(self, name: str) -> list[str]:
         """Come back; what is sent again."""

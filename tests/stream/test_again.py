@@ -74,7 +74,7 @@ class SlicesTests(AgainCase):
         self.assertEqual(rest[-1], R)
         self.acknowledge(phone, self.number)
         self.assertFalse(phone.closed)
-        self.assertEqual(self.outbox.unacknowledged, 0)
+        self.assertEqual(len(self.outbox.queue), 0)
 
     def test_what_comes_meanwhile_comes_behind(self) -> None:
         """Messages, answers and what client state held; nonzas do not wait"""

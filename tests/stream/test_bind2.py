@@ -196,7 +196,7 @@ class CountingTests(Sasl2Case):
     def sent(self, client: Client) -> int:
         """How many stanzas the server thinks it has sent."""
         assert client.stream.session is not None
-        return client.stream.session.outbox.sent
+        return client.stream.session.outbox.queue.sent
 
     def test_enabled_stands_in_bound(self) -> None:
         answer = self.enter("alice", bind(ENABLE))

@@ -305,10 +305,10 @@ class Counting(RuleBasedStateMachine):
             if device.connected:
                 counted = (session.ledger.received + device.waiting()) % MODULUS
                 assert counted == device.sent, (device.jid, counted, device.sent)
-                assert session.outbox.sent == device.received, (device.jid, session.outbox.sent)
+                assert session.outbox.queue.sent == device.received, (device.jid, session.outbox.queue.sent)
             else:
-                waiting = (session.outbox.sent - device.acknowledged) % MODULUS
-                assert waiting == session.outbox.unacknowledged
+                waiting = (session.outbox.queue.sent - device.acknowledged) % MODULUS
+                assert waiting == len(session.outbox.queue)
 
     @precondition(lambda self: hasattr(self, "devices"))
     @rule()

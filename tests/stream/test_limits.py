@@ -152,9 +152,9 @@ class Answers(World):
         self.ping(1)
         session = self.alice.stream.session
         assert session is not None
-        self.assertEqual(session.outbox.unacknowledged, 1)
+        self.assertEqual(len(session.outbox.queue), 1)
         self.alice.send("<a xmlns='urn:xmpp:sm:3' h='1'/>")
-        self.assertEqual(session.outbox.unacknowledged, 0)
+        self.assertEqual(len(session.outbox.queue), 0)
 
     def test_a_connection_that_is_lost_meanwhile(self) -> None:
         self.producer.pauseProducing()

@@ -14,8 +14,8 @@ from twisted.logger import Logger
 
 from xmppd.core.stanza import Stanza
 from xmppd.storage.errors import StorageError
-from xmppd.stream.outbox import Sent
 from xmppd.stream.session import ClientSession
+from xmppd.stream.unacknowledged import Sent
 from xmppd.xml.delay import delayed
 
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ def send_again(stream: ClientStream, session: ClientSession) -> None:
 
 
 async def _send_all(stream: ClientStream, session: ClientSession) -> None:
-    outbox = session.outbox
+    outbox, queue = session.outbox, session.outbox.queue
+    assert queue is not None
     stored: Mapping[int, Stanza] = {}
     known: set[int] = set()
-    while await _has_room(stream, session) and (entries := outbox.next_unsent(SLICE)):
+    while await _has_room(stream, session) and (entries := queue.next_unsent(SLICE)):
         missing = {entry.row for entry in entries if entry.kept is None and entry.row is not None}
         if missing <= known:
             outbox.send_again([_bytes(entry, stored, session) for entry in entries])
@@ -53,7 +54,7 @@ async def _send_all(stream: ClientStream, session: ClientSession) -> None:
             _log.warn("{session}: cut, its queue cannot be read: {problem}", session=session, problem=problem)
             stream.cut()
             return
-    if session.stream is stream and session.smacks is not None and outbox.queue:
+    if session.stream is stream and session.smacks is not None and queue:
         session.smacks.ask()
 
 

@@ -12,7 +12,7 @@ from xmppd.core.classify import Importance, importance
 from xmppd.core.counters import hits
 from xmppd.core.slots import Slot
 from xmppd.core.stanza import Stanza
-from xmppd.stream.outbox import has_copy
+from xmppd.stream.unacknowledged import has_copy
 
 if TYPE_CHECKING:
     from xmppd.stream.session import ClientSession

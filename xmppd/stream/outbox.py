@@ -5,21 +5,16 @@ Nonzas go another way and are not counted.  Nothing else can write: `tests/test_
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import islice
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 
-from xmppd.core import ns
 from xmppd.core.stanza import Stanza
-from xmppd.storage.archive_book import arrived
-from xmppd.stream.dropped import Dropped
-from xmppd.stream.ledger import MODULUS
 from xmppd.stream.turns import Turns
+from xmppd.stream.unacknowledged import Sent, Unacknowledged
 
-__all__ = ["AT_ONCE", "Framer", "Outbox", "Sent", "TooHigh"]
+__all__ = ["AT_ONCE", "Framer", "Outbox"]
 
 #: Bytes that are collected in one turn; with more they are written before its end, so that the transport says
 #: in time that it is full.
@@ -36,53 +31,8 @@ class Framer(Protocol):
         """The client does not read, and too much waits for it."""
 
 
-class Sent(NamedTuple):
-    """A stanza that the client has not acknowledged yet.
-
-    Of an archived message the bytes are enough. A stanza is some twenty objects, and a thousand of them that
-    wait for their acknowledgement were out of the processor's cache when that came.
-
-    :ivar kept: the stanza; the bytes of an archived message; None where only its position in the archive is
-        kept, or nothing but its number.
-    :ivar row: sequence of the archived message that it delivers, or None.
-    :ivar at: when it was sent, in seconds since 1970.
-    """
-
-    kept: Stanza | bytes | None
-    row: int | None
-    at: float
-
-    @property
-    def stanza(self) -> Stanza | None:
-        """What was sent, if that is kept."""
-        return arrived(self.kept) if isinstance(self.kept, bytes) else self.kept
-
-    @property
-    def size(self) -> int:
-        """Bytes that it is kept with."""
-        kept = self.kept or b""
-        return len(kept if isinstance(kept, bytes) else kept.wire)
-
-
-class TooHigh(Exception):
-    """The client acknowledged more than was sent."""
-
-    def __init__(self, h: int, sent: int) -> None:
-        super().__init__(h, sent)
-        self.h, self.sent = h, sent
-
-
 def _confirm_nothing(_: list[int]) -> None:
     """Guests have no archive."""
-
-
-def has_copy(stanza: Stanza, ids: Collection[bytes]) -> bool:
-    """Whether a stanza has a copy of one of these messages in it, as carbons and results of queries have.
-
-    :param ids: of the messages in the archive.
-    """
-    inner = stanza.inner
-    return (b"stanza-id" in inner or stanza.has(ns.MAM, "result")) and any(each in inner for each in ids)
 
 
 class Outbox:
@@ -95,10 +45,10 @@ class Outbox:
     :param write_buffer: bytes that may wait for a client that does not read.
 
     :ivar confirm: called with the rows that the client certainly has.
+    :ivar queue: what it has been sent and has not acknowledged; None without stream management.
     """
 
     __slots__ = (
-        "_bare",
         "_framer",
         "_now",
         "_pending",
@@ -112,13 +62,8 @@ class Outbox:
         "_written_rows",
         "blocked",
         "confirm",
-        "dropped",
         "held",
-        "kept",
-        "kept_bytes",
         "queue",
-        "sent",
-        "unsent",
     )
 
     def __init__(
@@ -141,33 +86,18 @@ class Outbox:
         self.blocked = False
         #: Whether what is sent waits for something that is to be written before it.
         self.held = False
-        self.queue: deque[Sent] | None = None
-        #: The oldest stanzas without acknowledgement that are no longer in the queue, if there are such.
-        self.dropped: Dropped | None = None
-        #: Of the queue, the stanzas in memory and their bytes; the others are read again from the archive.
-        self.kept = self.kept_bytes = 0
-        #: Entries at the beginning of the queue of which none that is in the archive is in memory.
-        self._bare = 0
-        self.sent = 0
-        #: Entries at the end of the queue that have not been written on this connection yet.
-        self.unsent = 0
+        self.queue: Unacknowledged | None = None
 
     # -- sending
 
     def send(self, stanza: Stanza, row: int | None = None) -> None:
         """Queue a stanza; it is numbered now and written at the end of the turn."""
-        data = stanza.wire
         if self.queue is not None:
-            self.sent = (self.sent + 1) % MODULUS
-            self.queue.append(Sent(stanza if row is None else data, row, self._now()))
-            self.kept += 1
-            self.kept_bytes += len(data)
-            if self.unsent:
-                self.unsent += 1
+            if not self.queue.add(stanza, row, self._now()):
                 return
         elif row is not None:
             self._unwritten_rows.append(row)
-        self._put(data)
+        self._put(stanza.wire)
 
     def nonza(self, data: bytes) -> None:
         """Queue what is not a stanza: it is written in order and not counted."""
@@ -248,75 +178,38 @@ class Outbox:
         """From now on write to this transport."""
         self._framer, self.blocked, self._scheduled, self.held = framer, False, False, False
         self._pending, self._pending_bytes = [], 0
-        self.unsent = 0
 
     def detach(self) -> None:
         """The connection is gone; with stream management stanzas are queued from now on."""
         self._framer, self.blocked, self.held = None, False, False
         self._pending, self._pending_bytes = [], 0
-        self.unsent = 0
         if self.queue is not None:
-            self._count_what_was_sent_before()
+            self._count_what_was_sent_before(self.queue)
         self._tell_room()
 
-    def _count_what_was_sent_before(self) -> None:
+    def _count_what_was_sent_before(self, queue: Unacknowledged) -> None:
         """What no byte of this connection has confirmed gets a number, and is sent again on the next one."""
-        assert self.queue is not None
+        queue.unsent = 0
         for row in (*self._written_rows, *self._unwritten_rows):
-            self.sent = (self.sent + 1) % MODULUS
-            self.queue.append(Sent(None, row, row / 1_000_000))
+            queue.add_row(row)
         self._written_rows, self._unwritten_rows = [], []
 
     # -- acknowledgements
 
     def count(self, start: int = 0) -> None:
         """Number and keep what is sent from now on (after ``<enabled/>`` has been written)."""
-        self.restore((), start)
+        self.queue = Unacknowledged(start)
 
     def acknowledged(self, h: int) -> None:
         """The client has handled `h` stanzas (XEP-0198, section 4).
 
         :raises TooHigh: so many were not sent.
         """
-        number = self._newly_acknowledged(h)
-        if number > self.unacknowledged:
-            raise TooHigh(h, self.sent)
-        rows: list[int] = []
-        if self.dropped:
-            gone = min(number, len(self.dropped))
-            rows += self.dropped.take(gone)
-            number -= gone
-        rows += [row for row in self._pop(number) if row is not None]
-        if rows:
+        assert self.queue is not None
+        if rows := self.queue.acknowledge(h):
             self.confirm(rows)
-        if self._then is not None and self._has(self._then[0]):
+        if self._then is not None and self.queue.has(self._then[0]):
             self._call()
-
-    def can_acknowledge(self, h: int) -> bool:
-        """Whether `h` is a count that the client can have reached."""
-        return self._newly_acknowledged(h) <= self.unacknowledged
-
-    def _newly_acknowledged(self, h: int) -> int:
-        return (h - self.sent + self.unacknowledged) % MODULUS
-
-    @property
-    def unacknowledged(self) -> int:
-        """How many stanzas were sent and not acknowledged yet."""
-        return len(self.dropped or ()) + len(self.queue or ())
-
-    def _pop(self, number: int) -> list[int | None]:
-        """Take the oldest entries out of the queue; what they deliver of the archive."""
-        queue, rows = self.queue, []
-        assert queue is not None
-        for _ in range(number):
-            kept, row, _ = queue.popleft()
-            rows.append(row)
-            if kept is not None:
-                self.kept -= 1
-                self.kept_bytes -= len(kept if isinstance(kept, bytes) else kept.wire)
-        self._bare = max(0, self._bare - number)
-        self.unsent = min(self.unsent, len(queue))
-        return rows
 
     def heard(self) -> None:
         """A byte has come from the client: without stream management it has what was written before.
@@ -333,112 +226,21 @@ class Outbox:
 
     def then(self, call: Callable[[], None]) -> None:
         """Call once the client certainly has all that was sent until now, instead of what still waits."""
-        self._then = self.sent, call
-
-    def _has(self, number: int) -> bool:
-        """Whether the client has acknowledged the stanza of that number."""
-        return (self.sent - self.unacknowledged - number) % MODULUS < MODULUS // 2
+        self._then = 0 if self.queue is None else self.queue.sent, call
 
     def _call(self) -> None:
         assert self._then is not None
         (_, call), self._then = self._then, None
         call()
 
-    def restore(self, queue: Iterable[Sent], sent: int) -> None:
-        """Go on with what was queued before a restart; stanzas in it are counted as in memory."""
-        self.queue, self.sent, self._bare = deque(queue), sent, 0
-        in_memory = [entry.size for entry in self.queue if entry.kept is not None]
-        self.kept, self.kept_bytes = len(in_memory), sum(in_memory)
-
-    def fits(self, stanzas: int, size: int) -> bool:
-        """Keep the queue in bounds: archived entries give up their bytes and keep their position.
-
-        :returns: False if what is not in the archive is too much already.
-        """
-        if self.kept <= stanzas and self.kept_bytes <= size:
-            return True
-        assert self.queue is not None
-        # Not from the beginning each time: in a long queue there is little behind what was looked at before.
-        for place in range(self._bare, len(self.queue)):
-            if self.queue[place].row is not None:
-                self._let_go(place)
-        self._bare = len(self.queue)
-        return self.kept <= stanzas and self.kept_bytes <= size
-
-    def _let_go(self, place: int) -> None:
-        """Keep the number and the position of an entry, and not its bytes."""
-        assert self.queue is not None
-        entry = self.queue[place]
-        if entry.kept is not None:
-            self.kept -= 1
-            self.kept_bytes -= entry.size
-            self.queue[place] = entry._replace(kept=None)
-
-    def forget(self, rows: Collection[int], ids: Collection[bytes], erased: Stanza) -> None:
-        """Messages were erased: what was sent of them keeps its number, and no content.
-
-        :param rows: their sequences: they are read again from the archive, which has tombstones.
-        :param ids: their ids, which stand in copies and in results of queries.
-        :param erased: what takes the place of a copy.
-        """
-
-        def without(entry: Sent) -> Sent:
-            if entry.row in rows:
-                return entry._replace(kept=None)
-            copied = isinstance(entry.kept, Stanza) and has_copy(entry.kept, ids)
-            return entry._replace(kept=erased) if copied else entry
-
-        if self.queue:
-            self.restore(map(without, self.queue), self.sent)
-
-    def trim(self, stanzas: int, size: int, positions: int) -> None:
-        """Forget the oldest stanzas of a session that cannot be resumed, until the rest fits.
-
-        They still count, and what of them is in the archive is confirmed by their acknowledgement.
-
-        :param positions: entries that are kept at all; of those before them only the number is.
-        """
-        assert self.queue is not None
-        for place in range(len(self.queue)):
-            if self.kept <= stanzas and self.kept_bytes <= size:
-                break
-            self._let_go(place)
-        too_many = len(self.queue) - positions
-        if too_many > 0:
-            self.dropped = self.dropped or Dropped()
-            self.dropped.add(self._pop(too_many))
-
-    def missing_rows(self) -> list[int]:
-        """The rows that must be read from the archive before the queue can be written again."""
-        return [entry.row for entry in self.queue or () if entry.kept is None and entry.row is not None]
-
-    def begin_again(self) -> None:
-        """All that is not acknowledged is to be sent again; what is sent from now on comes behind it."""
-        self.unsent = len(self.queue or ())
-
-    @property
-    def written(self) -> int:
-        """How many stanzas were written, mod 2**32: those that are still to be sent again do not count."""
-        return (self.sent - self.unsent) % MODULUS
-
-    def next_unsent(self, most: int) -> list[Sent]:
-        """The next entries that are to be sent again."""
-        assert self.queue is not None
-        first = len(self.queue) - self.unsent
-        return list(islice(self.queue, first, first + most))
-
     def send_again(self, stanzas: Sequence[bytes]) -> None:
-        """Write the next entries again; they have their numbers (XEP-0198, section 5)."""
-        self.unsent -= len(stanzas)
+        """Write the next ones that are not acknowledged once more; they have their numbers."""
+        assert self.queue is not None
+        self.queue.written_again(len(stanzas))
         for data in stanzas:
             self._put(data)
 
     def take_unacknowledged(self) -> list[Sent]:
         """What the client never acknowledged, once; with that the queue is empty."""
-        if self.queue is not None:
-            left = list(self.queue)
-            self.queue.clear()
-            self.dropped, self.kept, self.kept_bytes = None, 0, 0
-            return left
         self._written_rows, self._unwritten_rows = [], []
-        return []
+        return [] if self.queue is None else self.queue.take()

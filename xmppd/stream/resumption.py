@@ -15,9 +15,9 @@ from xmppd.core.errors import StreamError
 from xmppd.storage.errors import StorageError
 from xmppd.stream.again import send_again
 from xmppd.stream.c2s import ClientStream, State
-from xmppd.stream.outbox import TooHigh
 from xmppd.stream.session import ClientSession
 from xmppd.stream.smacks import Smacks, failed, too_high
+from xmppd.stream.unacknowledged import TooHigh, Unacknowledged
 
 __all__ = ["SETTLE_WITHIN", "Resumption"]
 
@@ -86,7 +86,7 @@ class Resumption:
         self._check(session)
         await self._quiet(session)
         # If what is only in the archive cannot be read, let it be known before it is too late for <failed/>.
-        await self.stream.services.keeper.stored_messages(session, session.outbox.missing_rows()[-1:])
+        await self.stream.services.keeper.stored_messages(session, _queue(session).missing_rows()[-1:])
         if self._is_possible(session):
             self._check(session)
             self._take_over(session)
@@ -99,8 +99,9 @@ class Resumption:
 
         :raises StreamError: ``undefined-condition``.
         """
-        if not session.outbox.can_acknowledge(self.h):
-            raise too_high(self.xmlns, TooHigh(self.h, session.outbox.sent))
+        queue = _queue(session)
+        if not queue.can_acknowledge(self.h):
+            raise too_high(self.xmlns, TooHigh(self.h, queue.sent))
 
     async def _quiet(self, session: ClientSession) -> None:
         """Cut the old connection, and let what it sent last become durable, so that `h` covers it."""
@@ -126,3 +127,8 @@ class Resumption:
 def _smacks(session: ClientSession) -> Smacks:
     assert session.smacks is not None
     return session.smacks
+
+
+def _queue(session: ClientSession) -> Unacknowledged:
+    assert session.outbox.queue is not None
+    return session.outbox.queue

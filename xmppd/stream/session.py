@@ -11,7 +11,8 @@ from xmppd.core.jid import JID
 from xmppd.core.stanza import Stanza
 from xmppd.core.ticket import NO_TICKET, NoTicket
 from xmppd.stream.ledger import Ledger, OpenTicket
-from xmppd.stream.outbox import Outbox, Sent
+from xmppd.stream.outbox import Outbox
+from xmppd.stream.unacknowledged import Sent
 
 if TYPE_CHECKING:
     from xmppd.stream.c2s import ClientStream
@@ -90,8 +91,9 @@ class ClientSession:
         names = [each.encode() for each in ids]
         if self.inactive is not None:
             self.inactive.forget(rows, names)
-        erased = Stanza("message", {"type": "headline"}, to=self.jid, sender=self.account.jid)
-        self.outbox.forget(rows, names, erased)
+        if (queue := self.outbox.queue) is not None:
+            erased = Stanza("message", {"type": "headline"}, to=self.jid, sender=self.account.jid)
+            queue.forget(rows, names, erased)
 
     async def room(self) -> None:
         """Done when the client reads what was written to it, or is gone.

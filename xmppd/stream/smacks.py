@@ -1,6 +1,6 @@
 """Stream management of one session (XEP-0198): acknowledgements, resumption, hibernation.
 
-Nonzas come in through `handle`; what is counted is counted in `xmppd.stream.ledger` and `outbox`.
+Nonzas come in through `handle`; what is counted is counted in `xmppd.stream.ledger` and `unacknowledged`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from xmppd.core.stanza import Stanza, escape_attribute
 from xmppd.stream.csi import activate
 from xmppd.stream.ledger import Ledger
 from xmppd.stream.miscount import Recount
-from xmppd.stream.outbox import TooHigh
+from xmppd.stream.unacknowledged import TooHigh, Unacknowledged
 
 if TYPE_CHECKING:
     from xmppd.stream.session import ClientSession
@@ -218,23 +218,22 @@ class Smacks:
     def queued(self, stanza: Stanza) -> None:
         """A stanza was queued: ask for an acknowledgement now and then, and keep the queue bounded."""
         self._recount.sent(stanza)
-        outbox = self._session.outbox
-        queue = outbox.queue
+        queue = self._session.outbox.queue
         if queue is None:
             return
-        if self._asked_at is None and len(queue) >= self._ask_after:
+        number, limits = len(queue), self._limits
+        if self._asked_at is None and number >= self._ask_after:
             self.ask()
-        limits = self._limits
-        if len(queue) <= limits.queue and outbox.kept_bytes <= limits.queue_bytes and not outbox.dropped:
+        if number <= limits.queue and queue.kept_bytes <= limits.queue_bytes:
             # As nearly always; the rest asks more.
             return
         positions = POSITIONS * limits.queue
-        if outbox.fits(limits.queue, limits.queue_bytes) and outbox.unacknowledged <= positions:
+        if queue.fits(limits.queue, limits.queue_bytes) and number <= positions:
             return
         if self.resumable:
-            self._overflow()
-        if self._session.stream is not None and not outbox.unsent:
-            outbox.trim(limits.queue // 2, limits.queue_bytes // 2, positions)
+            self._overflow(queue)
+        if self._session.stream is not None and not queue.unsent:
+            queue.trim(limits.queue // 2, limits.queue_bytes // 2, positions)
 
     def remind(self, before: float) -> None:
         """Ask if something is not acknowledged that was sent before.
@@ -242,21 +241,22 @@ class Smacks:
         :param before: seconds since 1970.
         """
         queue = self._session.outbox.queue
-        if queue and queue[0].at <= before:
+        oldest = None if queue is None else queue.oldest
+        if oldest is not None and oldest.at <= before:
             self.ask()
 
     def ask(self) -> None:
         """Send ``<r/>``, behind what is queued in this turn."""
-        if self._asked_at is None and self._session.stream is not None:
-            self._asked_at = self._session.outbox.written
+        outbox = self._session.outbox
+        if self._asked_at is None and self._session.stream is not None and outbox.queue is not None:
+            self._asked_at = outbox.queue.written
             self._recount.nonzas += 1
-            self._session.outbox.nonza(f"<r xmlns='{self.xmlns}'/>".encode())
+            outbox.nonza(f"<r xmlns='{self.xmlns}'/>".encode())
 
-    def _overflow(self) -> None:
+    def _overflow(self, queue: Unacknowledged) -> None:
         """Too much to keep: acknowledgements go on, but the session can no longer be resumed."""
         self.resumable = False
-        outbox, limits = self._session.outbox, self._limits
-        limit = "sm_queue" if outbox.kept_bytes <= limits.queue_bytes else "sm_queue_bytes"
+        limit = "sm_queue" if queue.kept_bytes <= self._limits.queue_bytes else "sm_queue_bytes"
         hits.hit(limit)
         _log.info(
             "{session}: too much is not acknowledged ({limit}): not resumable any more",
@@ -266,7 +266,7 @@ class Smacks:
         if self._expiry is not None:
             # Not at once: of many that are full, each would tell the others of its end, one inside the other.
             self._expiry.reset(0)
-        elif self._session.stream is not None and outbox.unsent:
+        elif self._session.stream is not None and queue.unsent:
             # It does not even read what it is sent again: nothing of that may be forgotten.
             self._session.stream.cut()
 
@@ -307,20 +307,21 @@ class Smacks:
 
         What is not acknowledged is to be sent again (`xmppd.stream.again`).
 
-        :param h: what the client had handled; checked by `Outbox.can_acknowledge` before.
+        :param h: what the client had handled; checked by `Unacknowledged.can_acknowledge` before.
         :param wrap: puts something around ``<resumed/>``.
         """
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
-        session = self._session
+        session, outbox = self._session, self._session.outbox
         assert session.ledger is not None
-        session.outbox.acknowledged(h)
+        outbox.acknowledged(h)
         previous = escape_attribute(self.token)
         resumed = f"<resumed xmlns='{self.xmlns}' previd='{previous}' h='{session.ledger.handled}'/>".encode()
-        session.outbox.nonza(wrap(resumed))
-        self._recount.again += len(session.outbox.queue or ())
-        session.outbox.begin_again()
+        outbox.nonza(wrap(resumed))
+        assert outbox.queue is not None
+        outbox.queue.begin_again()
+        self._recount.again += outbox.queue.unsent
         activate(session)
 
     def _forget_question(self) -> None:
