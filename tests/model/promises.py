@@ -334,7 +334,8 @@ class Promises:
             session.counts[mail] = Truth.YES if session.ready else Truth.NO
             if not (session.inactive and mail.content.fleeting):
                 session.pending.append(mail)
-            elif session.wakes:
+            elif session.wakes or not session.reads:
+                # It may stand behind something that is read slowly, until somebody looks again.
                 session.excused.add(mail)
         mail.passed_by = bool(live) and not any(session.ready for session in live)
 
