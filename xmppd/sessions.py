@@ -175,10 +175,10 @@ class Keeper:
             self._remember_the_rest(session)
             session.smacks.stop()
         unacknowledged = [
-            (stanza, at)
-            for stanza, row, at in session.take_unacknowledged()
+            (entry.kept, entry.at)
+            for entry in session.take_unacknowledged()
             # What is in the archive waits there for another one.
-            if row is None and isinstance(stanza, Stanza)
+            if entry.row is None and isinstance(entry.kept, Stanza)
         ]
         if account.mailbox is not None:
             now = self._now()
