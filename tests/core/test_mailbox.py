@@ -401,12 +401,17 @@ class Model(RuleBasedStateMachine):
         #: What went to a session of negative priority.
         self.shown: set[tuple[FakeSession, int]] = set()
         self.acked: set[tuple[FakeSession, int]] = set()
+        #: Rows that are no part of the history and are still on the disk.
+        self.passing: set[int] = set()
         #: A replay under way: who, from where, up to where, and what the disk gave.
         self.reading: tuple[FakeSession, int, int, list[int]] | None = None
 
     def _new_row(self) -> int:
         row = self.rows[-1] + 3 if self.rows else 3
         self.rows.append(row)
+        if row % 2:
+            self.passing.add(row)
+            self.box.passing.add(row)
         return row
 
     def _note_sent(self) -> None:
@@ -510,7 +515,9 @@ class Model(RuleBasedStateMachine):
         for each in self.alive:
             self.box.gone(cast(Any, each))
         self.alive.clear()
+        self.rows_go_when_nobody_may_read_them_again()
         self.box = mailbox(self.box.mark, self.box.confirmed, self.rows[-1] if self.rows else 0)
+        self.box.passing.update(row for row in self.passing if row > self.box.mark)
 
     @invariant()
     def mark_is_right(self) -> None:
@@ -525,6 +532,16 @@ class Model(RuleBasedStateMachine):
         for row in self.rows:
             if row not in self.got and row not in self.box.owed:
                 assert self.box.read_until < row <= self.box.backlog_until, "a row waits for nobody"
+
+    @invariant()
+    def rows_go_when_nobody_may_read_them_again(self) -> None:
+        finished = self.box.take_finished()
+        for row in finished:
+            assert row in self.got, "a row went that nobody has got"
+            for each in self.alive:
+                assert row not in self.unacked[each], "a row went that a session may have to read again"
+        assert len(finished) == len(self.passing.intersection(finished)), "a row went twice, or was history"
+        self.passing.difference_update(finished)
 
     def teardown(self) -> None:
         """Whoever comes last gets the rest, and then nothing is left."""
@@ -542,6 +559,10 @@ class Model(RuleBasedStateMachine):
         assert self.box.mark == (self.rows[-1] if self.rows else 0)
         assert not self.box.confirmed
         assert not self.box.owed
+        self.rows_go_when_nobody_may_read_them_again()
+        assert not self.passing
+        assert not self.box.passing
+        assert not self.box.wanted
 
 
 class ModelTests(unittest.SynchronousTestCase):
