@@ -248,6 +248,18 @@ class XmlTests(StreamCase):
             self.assertRegex(answer, "<(not-well-formed|invalid-namespace|restricted-xml) ", sent)
             self.assertTrue(client.closed, sent)
 
+    def test_another_protocol(self) -> None:
+        """Whoever looks for the reason is told what it was"""
+        for sent, text in (
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "That is TLS at once"),
+            (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "That is HTTP"),
+            (b"EHLO there\r\n", "Text outside of stanzas"),
+        ):
+            client = self.world.connect(tls=False)
+            client.send(sent)
+            self.assertIn(text, client.take())
+            self.assertTrue(client.closed)
+
     def test_not_well_formed(self) -> None:
         """4.9.3.13, in every state"""
         for stage in self.stages:

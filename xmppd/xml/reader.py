@@ -20,6 +20,7 @@ __all__ = ["PIECE", "ParserPool", "StreamReader"]
 #: Bytes that are parsed at once, at most: a record of TLS.  Behind it others have their turn, if there are
 #: stanzas in it: 64 KiB of the smallest ones take 0.2 s.
 PIECE: Final = 1 << 14
+_HTTP: Final = (b"GET ", b"HEAD ", b"POST ", b"OPTIONS ", b"CONNECT ")
 
 
 class ParserPool:
@@ -69,6 +70,19 @@ class ParserPool:
             self._idle.append(parser)
         else:
             parser.close()
+
+
+def _what_is_no_stream(begin: bytes | bytearray) -> str:
+    """What somebody begins with instead of a stream, for the one who looks for the reason.
+
+    Clients that try direct TLS on the port for STARTTLS first, such as slixmpp, left a line in the log that
+    told nobody what to do.
+    """
+    if begin.startswith(b"\x16"):
+        return "That is TLS at once: here it begins with <starttls/>; direct TLS has a port of its own"
+    if begin.startswith(_HTTP):
+        return "That is HTTP, and not XMPP"
+    return "Text outside of stanzas"
 
 
 class StreamReader:
@@ -215,8 +229,9 @@ class StreamReader:
         else:
             gate.trim()
             if gate.holds_text:
-                condition = "bad-format" if self._header is not None else "not-well-formed"
-                raise StreamError(condition, "Text outside of stanzas")
+                if self._header is None:
+                    raise StreamError("not-well-formed", _what_is_no_stream(gate.kept))
+                raise StreamError("bad-format", "Text outside of stanzas")
         if gate.problem is not None:
             raise StreamError(*gate.problem)
         bound = "stanza_bytes" if self._header is not None else "header_bytes"
