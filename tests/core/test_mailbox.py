@@ -375,6 +375,25 @@ class PassingTests(unittest.SynchronousTestCase):
             end(box)
             self.assertEqual((box.passing, box.wanted, box.mark), (set(), {}, 1))
 
+    def test_work_does_not_grow_with_what_a_device_that_is_away_wants(self) -> None:
+        """Each acknowledgement looked through the thousands of rows that another device had not got yet"""
+
+        class Unread(dict[int, Any]):
+            def __iter__(self) -> Any:
+                raise AssertionError("looked through")
+
+        box, desk, phone = mailbox(), session(), session()
+        box.wanted, box.owed = Unread(), Unread()
+        for row in range(1, 100):
+            box.passing.add(row)
+            for each in (desk, phone):
+                box.deliver(each, message(), row)
+            box.confirm([row], desk)
+        self.assertEqual((box.mark, len(box.wanted)), (0, 99))
+        for row in range(1, 100):
+            box.confirm([row], phone)
+            self.assertEqual(box.mark, row)
+
     def test_history_stays(self) -> None:
         box, phone = mailbox(), session()
         box.deliver(phone, message(), 1)

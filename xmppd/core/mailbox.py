@@ -8,6 +8,7 @@ resumable session still owes holds the mark.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from xmppd.core.errors import StreamError
@@ -44,6 +45,7 @@ class Mailbox:
         "_finished",
         "_held",
         "_held_bytes",
+        "_holding",
         "_moved",
         "_patience",
         "_replaying",
@@ -66,6 +68,8 @@ class Mailbox:
         self.confirmed = set(confirmed)
         self.latest = self.backlog_until = max(latest, mark)
         self.owed: dict[int, list[Session]] = {}
+        #: A heap of all that is owed or wanted, and some that is not any more.
+        self._holding: list[int] = []
         self.passing: set[int] = set()
         self.wanted: dict[int, list[Session]] = {}
         self._finished: list[int] = []
@@ -111,7 +115,11 @@ class Mailbox:
             session.close(StreamError("policy-violation", "Too much has come while you read what had waited"))
 
     def _owe(self, session: Session, row: int) -> None:
-        self.owed.setdefault(row, []).append(session)
+        if row in self.owed:
+            self.owed[row].append(session)
+        else:
+            self.owed[row] = [session]
+            heappush(self._holding, row)
         self.latest = max(self.latest, row)
 
     def wait(self, row: int) -> None:
@@ -132,6 +140,7 @@ class Mailbox:
             if row in self.confirmed:
                 if row in self.passing:
                     self.wanted.setdefault(row, []).append(session)
+                    heappush(self._holding, row)
             elif row > self.mark and row not in waiting:
                 self._owe(session, row)
                 # Nobody remembers whether it is history: that is looked up when it is to go.
@@ -271,9 +280,8 @@ class Mailbox:
 
     def _advance(self) -> None:
         mark = self.read_until if self.has_backlog else self.latest
-        for held in self.owed, self.wanted:
-            if held:
-                mark = min(mark, min(held) - 1)
+        if (first := self._first_held()) is not None:
+            mark = min(mark, first - 1)
         if mark > self.mark:
             self.mark = mark
             self.confirmed = {row for row in self.confirmed if row > mark}
@@ -287,12 +295,19 @@ class Mailbox:
         if len(self.confirmed) > self._patience:
             self._end_who_holds()
 
+    def _first_held(self) -> int | None:
+        """The first row that a session owes or wants; the mark does not pass it."""
+        holding = self._holding
+        while holding and holding[0] not in self.owed and holding[0] not in self.wanted:
+            heappop(holding)
+        return holding[0] if holding else None
+
     def _end_who_holds(self) -> None:
         """Whoever has not acknowledged a row while thousands after it were is not going to: others get it,
         and have some time for it."""
         self._patience = len(self.confirmed) + MOST_CONFIRMED // 10
-        had = {**self.wanted, **self.owed}
-        holding = had[min(had)] if had else [self._replaying]
+        first = self._first_held()
+        holding = [self._replaying] if first is None else self.owed.get(first) or self.wanted[first]
         for session in [each for each in holding if each is not None]:
             session.close(StreamError("policy-violation", "You acknowledge nothing of what you are sent"))
 
