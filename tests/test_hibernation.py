@@ -18,6 +18,10 @@ from xmppd.testing import Client
 
 R = f"<r xmlns='{ns.SM}'/>"
 PING = "<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>"
+TYPING = (
+    "<message to='alice@localhost/home' type='chat'>"
+    "<composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
+)
 NO_STORE = "<no-store xmlns='urn:xmpp:hints'/>"
 
 
@@ -227,6 +231,31 @@ class StateTests(RestartCase):
         for session in list(self.account("alice").sessions):
             session.close()
         self.assertIn("<presence from='alice@localhost/home' to='carol@localhost/x' type='una", carol.take())
+
+    def test_client_state(self) -> None:
+        """Found by the model: who did not look does not look afterwards either, until they come back"""
+        token = self.enable(self.alice)
+        self.alice.send(f"<inactive xmlns='{ns.CSI}'/>")
+        self.tell(self.bob, "<presence to='alice@localhost/home' type='unavailable'/>")
+        self.restart()
+        bob = self.login("bob/desk")
+        self.tell(bob, TYPING)
+        for status in ("here", "there"):
+            self.tell(bob, f"<presence to='alice@localhost/home'><status>{status}</status></presence>")
+        alice, got = self.resumed("alice", token, 0)
+        self.assertEqual(re.findall("<status>(.*?)</status>", "".join(got)), ["there"])
+        self.assertNotIn("<composing ", "".join(got))
+        self.tell(bob, TYPING)
+        self.assertIn("<composing ", "".join(self.take(alice)))
+
+    def test_end_of_another_session_while_nobody_looks(self) -> None:
+        """What is held is written down, also what others' ends add to it at the stop"""
+        token = self.enable(self.alice)
+        self.alice.send(f"<inactive xmlns='{ns.CSI}'/>")
+        self.tell(self.bob, "<presence to='alice@localhost/home'/>")
+        self.restart()
+        _, got = self.resumed("alice", token, 0)
+        self.assertEqual([" type='unavailable'" in xml for xml in got], [True])
 
     def test_time_that_is_left(self) -> None:
         """The ten minutes begin when the connection was lost, or the server stopped"""

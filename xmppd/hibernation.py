@@ -25,7 +25,7 @@ from xmppd.routing.router import LocalRouter
 from xmppd.storage import sessions as store
 from xmppd.storage.archive_book import arrived
 from xmppd.storage.database import Database
-from xmppd.stream.csi import activate
+from xmppd.stream.csi import INACTIVE, deactivate
 from xmppd.stream.ledger import Ledger
 from xmppd.stream.resumption import SETTLE_WITHIN
 from xmppd.stream.services import Services
@@ -118,9 +118,12 @@ class Hibernation:
         """
         await self._settled()
         for session in self._sessions():
-            activate(session)
             if session.smacks is None or not session.smacks.resumable or session.account.id is None:
                 self._services.keeper.end(session)
+        # Behind these ends, which others are told.
+        for session in self._sessions():
+            if session.inactive is not None:
+                session.inactive.let_go()
         saved = [self._saved(session) for session in self._sessions()]
         if saved:
             await self._database.write("save sessions", store.save_all, saved)
@@ -211,6 +214,8 @@ class Hibernation:
         outbox.queue = Unacknowledged(state["sent"], queue)
         session.ledger = Ledger(saved.handled)
         smacks.watch_ledger()
+        if INACTIVE.get(session):
+            deactivate(session, services.csi_queue)
         rows = [entry.row for entry in queue if entry.row is not None]
         mailbox.restore(session, rows, state.get("shown", ()))
         return session

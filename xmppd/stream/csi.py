@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HELD_BYTES", "INACTIVE", "Inactive", "activate", "deactivate"]
 
-#: Whether the user of a session does not look.  For this server only: nobody else may learn it.
-INACTIVE: Final[Slot[bool]] = Slot("csi-inactive", False, durable=False)
+#: Whether the user of a session does not look, for the next start.  Nobody else may learn it.
+INACTIVE: Final[Slot[bool]] = Slot("csi-inactive", False)
 
 #: Bytes that are held for one session; beyond them all is let go.
 HELD_BYTES: Final = 256 << 10
@@ -29,7 +29,7 @@ HELD_BYTES: Final = 256 << 10
 class Inactive:
     """Takes the place of a session's outbox while its client is inactive.
 
-    It may stay through hibernation; a client that resumes is active (XEP-0352, section 5.2).
+    It stays through hibernation and restarts; a client that resumes is active (XEP-0352, section 5.2).
 
     :param limit: stanzas that are held; with one more all are let go.
     """
