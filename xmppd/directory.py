@@ -13,7 +13,7 @@ from xmppd.auth.passwords import Credential, derive_all
 from xmppd.core.account import REMOVED, Account
 from xmppd.core.context import Session
 from xmppd.core.errors import StanzaError, StreamError
-from xmppd.core.events import AccountCreated, AccountRemoved, AccountRemoving
+from xmppd.core.events import AccountCreated, AccountRemoved, AccountRemoving, BacklogHolds
 from xmppd.core.jid import JID
 from xmppd.core.mailbox import Mailbox
 from xmppd.host import Host
@@ -103,7 +103,7 @@ class AccountDirectory:
         self._book, self._hosts, self._in_thread, self._now = book, hosts, in_thread, now
         #: Of this installation; salts of accounts that do not exist are made with it.
         self.secret = b""
-        self._moved: dict[int, Mailbox] = {}
+        self._moved: dict[Account, Mailbox] = {}
         #: Accounts that are being removed.
         self._leaving: set[Account] = set()
         self._writing = LoopingCall(self.write_marks)
@@ -123,7 +123,7 @@ class AccountDirectory:
 
     def _add(self, row: store.Account) -> Account:
         def moved(mailbox: Mailbox) -> None:
-            self._moved[row.id] = mailbox
+            self._moved[account] = mailbox
 
         mailbox = Mailbox(row.mark.cursor, row.mark.confirmed, self._book.latest, moved)
         enabled = row.state is store.AccountState.ACTIVE
@@ -136,11 +136,22 @@ class AccountDirectory:
     def write_marks(self) -> None:
         """Queue the marks that have moved since the last time."""
         moved, self._moved = self._moved, {}
-        for number, mailbox in moved.items():
+        for account, mailbox in moved.items():
+            number = account.id
+            assert number is not None
             mark = marks.Mark(mailbox.mark, frozenset(mailbox.confirmed))
             self.database.append(marks.SAVE, mark.row(number))
             for row in mailbox.take_finished():
                 self.database.append(archive.DELETE_DELIVERED, (number, row))
+            self._relieve(account, mailbox)
+
+    def _relieve(self, account: Account, mailbox: Mailbox) -> None:
+        try:
+            if mailbox.relieve():
+                self._hosts[account.jid.domain].hooks.run(BacklogHolds(account))
+        except Exception:
+            # The marks of all are written here.
+            _log.failure("what holds the mark of {account}", account=account)
 
     async def close(self) -> None:
         """Queue the last marks; the database writes them before it closes."""
@@ -236,7 +247,7 @@ class AccountDirectory:
 
         # From here on it is gone, whatever happens; what cannot be erased now is at the next start.
         self.registry.remove(account)
-        self._moved.pop(account.id, None)
+        self._moved.pop(account, None)
         await self._erase(account.id, report)
         self._hosts[jid.domain].hooks.run(AccountRemoved(account, account.jid))
         await self.database.scrub()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 from twisted.trial import unittest
 
+from xmppd.core import mailbox as core_mailbox
 from xmppd.core.mailbox import Mailbox
 from xmppd.core.stanza import Stanza
 
@@ -19,6 +20,7 @@ class FakeSession:
 
     def __init__(self, priority: int | None = 0) -> None:
         self.priority = priority
+        self.pressed = self.closed = 0
         self.sent: list[tuple[Stanza, int | None]] = []
 
     @property
@@ -27,6 +29,12 @@ class FakeSession:
 
     def send(self, stanza: Stanza, row: int | None = None) -> None:
         self.sent.append((stanza, row))
+
+    def press(self) -> None:
+        self.pressed += 1
+
+    def close(self, _: object = None) -> None:
+        self.closed += 1
 
 
 def mailbox(mark: int = 0, confirmed: Iterable[int] = (), latest: int = 0) -> Mailbox:
@@ -399,6 +407,78 @@ class PassingTests(unittest.SynchronousTestCase):
         box.deliver(phone, message(), 1)
         box.confirm([1])
         self.assertEqual(box.take_finished(), [])
+
+
+class RelieveTests(unittest.SynchronousTestCase):
+    """Thousands of confirmed rows do not wait for one for ever."""
+
+    def setUp(self) -> None:
+        self.patch(core_mailbox, "MOST_CONFIRMED", 10)
+        self.patch(core_mailbox, "SOME", 5)
+        self.box, self.desk, self.phone = mailbox(), session(), session()
+
+    def confirm(self, first: int, number: int) -> None:
+        """The desk gets these, and has them."""
+        for row in range(first, first + number):
+            self.box.deliver(self.desk, message(), row)
+            self.box.confirm([row], self.desk)
+
+    def test_whoever_owes_is_asked_first(self) -> None:
+        self.box.deliver(self.phone, message(), 1)
+        self.confirm(2, 10)
+        self.assertFalse(self.box.relieve())
+        self.assertEqual((self.phone.pressed, self.phone.closed), (0, 0))
+        self.confirm(12, 1)
+        for _ in range(3):
+            self.assertFalse(self.box.relieve())
+        self.assertEqual((self.phone.pressed, self.phone.closed), (1, 0))
+        self.confirm(13, 6)
+        self.assertFalse(self.box.relieve())
+        self.assertEqual((self.phone.pressed, self.phone.closed, self.desk.pressed), (1, 1, 0))
+
+    def test_whoever_answers_stays(self) -> None:
+        self.box.deliver(self.phone, message(), 1)
+        self.confirm(2, 11)
+        self.box.relieve()
+        self.box.deliver(self.phone, message(), 20)
+        self.box.confirm([1], self.phone)
+        self.confirm(21, 11)
+        self.box.relieve()
+        self.assertEqual((self.phone.pressed, self.phone.closed), (2, 0))
+
+    def test_backlog_is_given_to_somebody(self) -> None:
+        """It closed a session that acknowledged all that it was sent, since another one, of negative
+        priority, had been written to"""
+        bot = session(-1)
+        self.box.deliver(bot, message(), 1)
+        self.confirm(2, 10)
+        self.box.deliver(self.desk, message(), 12)
+        self.box.confirm([11], self.desk)
+        self.confirm(13, 1)
+        self.assertTrue(self.box.relieve())
+        self.assertFalse(self.box.relieve())
+        self.assertEqual((self.desk.pressed, self.desk.closed, bot.closed), (0, 0, 0))
+
+    def test_what_may_be_read_again_is_given_up(self) -> None:
+        """It closed a session whose client had not been sent the row yet, since its user did not look"""
+        self.box.passing.update(range(1, 4))
+        for row in range(1, 4):
+            for each in (self.desk, self.phone):
+                self.box.deliver(each, message(), row)
+        self.box.confirm([1, 2, 3], self.desk)
+        self.confirm(4, 8)
+        self.assertFalse(self.box.relieve())
+        self.assertEqual((self.box.take_finished(), self.box.wanted, self.box.mark), ([1, 2, 3], {}, 11))
+        self.assertEqual((self.phone.pressed, self.phone.closed), (0, 0))
+
+    def test_memory_is_bounded(self) -> None:
+        """Rows that come and go behind one that stays"""
+        self.box.deliver(self.phone, message(), 1)
+        for _ in range(100):
+            for row in range(2, 50):
+                self.box.deliver(self.desk, message(), row)
+            self.box.gone(self.desk)
+        self.assertLess(len(self.box._holding), 300)
 
 
 class Model(RuleBasedStateMachine):

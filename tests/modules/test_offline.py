@@ -17,6 +17,8 @@ PASSING = f"<no-permanent-store xmlns='{ns.HINTS}'/>"
 
 
 class OfflineCase(ServerCase):
+    users = ("alice", "bob", "spam")
+
     def setUp(self) -> None:
         super().setUp()
         self.alice = self.login("alice/home")
@@ -217,6 +219,7 @@ class ReplayTests(OfflineCase):
 
     def test_whoever_never_acknowledges_cannot_hold_the_mark_for_ever(self) -> None:
         self.patch(mailbox, "MOST_CONFIRMED", 20)
+        self.patch(mailbox, "SOME", 10)
         box = self.account("bob").mailbox
         assert box is not None
         box._patience = 20
@@ -227,14 +230,64 @@ class ReplayTests(OfflineCase):
         self.tell(holder, "<presence><priority>-1</priority></presence>")
         desk = self.bound("desk")
         self.tell(desk, "<presence/>")
-        for number in range(30):
+        asked = []
+        for number in range(60):
             self.write(str(number), to="bob@localhost/desk")
             self.tell(desk, " ")
-            self.assertLessEqual(len(box.confirmed), 21)
+            self.world.advance(1)
+            self.assertLessEqual(len(box.confirmed), 35)
+            asked.append("<r " in holder.take())
+        self.assertIn(True, asked)
         self.assertTrue(holder.closed)
         self.assertFalse(desk.closed)
         self.assertEqual(box.confirmed, set())
         self.assertEqual(self.bodies(desk).count("held"), 1)
+
+    def test_session_that_is_ended_while_it_is_given_the_backlog(self) -> None:
+        """It owed the first of it, thousands after it were confirmed without being sent, for which it was
+        ended in the middle; it went on claiming, and nobody was given the first one any more"""
+        self.patch(mailbox, "MOST_CONFIRMED", 20)
+        self.patch(mailbox, "SOME", 10)
+        spam = self.login("spam/x")
+        box = self.account("bob").mailbox
+        assert box is not None
+        box._patience = 20
+        self.write("precious", content=PASSING)
+        for _ in range(45):
+            self.tell(spam, "<message to='bob@localhost' type='chat'><body>spam</body></message>")
+        self.write("last")
+        desk = self.bound("desk")
+        spammer = "<block xmlns='urn:xmpp:blocking'><item jid='spam@localhost'/></block>"
+        self.tell(desk, f"<iq type='set' id='b'>{spammer}</iq>")
+        self.enable(desk)
+        self.assertEqual(self.appear(desk), ["precious", "last"])
+        for _ in range(60):
+            self.write("more", to="bob@localhost/pad")
+            self.world.advance(2)
+        self.account("bob").sessions[0].close()
+        self.assertEqual(self.appear(self.bound("pad"))[:2], ["precious", "last"])
+
+    def test_bot_that_was_written_to(self) -> None:
+        """What waits because it was for somebody of negative priority ends no session, and goes to one"""
+        self.patch(mailbox, "MOST_CONFIRMED", 20)
+        self.patch(mailbox, "SOME", 10)
+        box = self.account("bob").mailbox
+        assert box is not None
+        box._patience = 20
+        bot, desk = self.bound("bot"), self.bound("desk")
+        self.appear(bot, -1)
+        self.appear(desk)
+        self.write("for the bot", to="bob@localhost/bot")
+        for number in range(30):
+            self.write(str(number))
+            if number:
+                self.tell(desk, " ")
+        self.world.advance(1)
+        self.world.settle()
+        self.assertFalse(desk.closed)
+        self.assertCountEqual(self.bodies(desk), [*map(str, range(30)), "for the bot"])
+        self.tell(desk, " ")
+        self.assertEqual(box.confirmed, set())
 
     def test_priority_falls_in_the_middle(self) -> None:
         """Another device goes on"""

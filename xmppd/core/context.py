@@ -93,6 +93,9 @@ class Session(Protocol):
         A later call takes the place of one that still waits.
         """
 
+    def press(self) -> None:
+        """Send what is held back, and ask the client how far it is."""
+
     def close(self, error: StreamError | None = None) -> None:
         """End the session for good."""
 

@@ -19,6 +19,7 @@ __all__ = [
     "AccountCreated",
     "AccountRemoved",
     "AccountRemoving",
+    "BacklogHolds",
     "IqArriving",
     "IqSending",
     "MessageArriving",
@@ -153,6 +154,13 @@ class SessionAvailable:
     def first(self) -> bool:
         """Whether it was not available before."""
         return self.previous is None
+
+
+@dataclass(slots=True)
+class BacklogHolds:
+    """Much that an account has got waits for messages that nobody was given yet."""
+
+    account: Account
 
 
 @dataclass(slots=True)

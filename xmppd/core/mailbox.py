@@ -23,6 +23,8 @@ __all__ = ["MOST_CONFIRMED", "MOST_HELD", "Mailbox"]
 MOST_HELD: Final = 1 << 20
 #: Confirmed rows above the mark: they are in memory, and written down each time that one comes.
 MOST_CONFIRMED: Final = 10_000
+#: How many more there may be until it is looked at again what they wait for.
+SOME: Final = 1000
 
 
 class Mailbox:
@@ -48,6 +50,7 @@ class Mailbox:
         "_holding",
         "_moved",
         "_patience",
+        "_pressed",
         "_replaying",
         "_seen",
         "_shown",
@@ -76,8 +79,9 @@ class Mailbox:
         self._replaying: Session | None = None
         self._held: list[tuple[Stanza, int | None]] = []
         self._held_bytes = 0
-        #: Confirmed rows that whoever holds the mark may have above it.
+        #: Confirmed rows that whoever holds the mark may have above it, and the row that was asked for last.
         self._patience = MOST_CONFIRMED
+        self._pressed = 0
         #: Rows that a session has been sent which does not count, and so wait all the same; and those of them
         #: that it has acknowledged.
         self._shown: dict[int, Session] = {}
@@ -119,8 +123,15 @@ class Mailbox:
             self.owed[row].append(session)
         else:
             self.owed[row] = [session]
-            heappush(self._holding, row)
+            self._hold(row)
         self.latest = max(self.latest, row)
+
+    def _hold(self, row: int) -> None:
+        heappush(self._holding, row)
+        held = len(self.owed) + len(self.wanted)
+        if len(self._holding) > 2 * held + 100:
+            # The same rows again and again, behind one that stays.
+            self._holding = sorted({*self.owed, *self.wanted})
 
     def wait(self, row: int) -> None:
         """Nobody is there: the row waits on the disk."""
@@ -140,7 +151,7 @@ class Mailbox:
             if row in self.confirmed:
                 if row in self.passing:
                     self.wanted.setdefault(row, []).append(session)
-                    heappush(self._holding, row)
+                    self._hold(row)
             elif row > self.mark and row not in waiting:
                 self._owe(session, row)
                 # Nobody remembers whether it is history: that is looked up when it is to go.
@@ -292,8 +303,6 @@ class Mailbox:
             self.read_until = max(self.read_until, mark)
             self._patience = MOST_CONFIRMED
         self._moved(self)
-        if len(self.confirmed) > self._patience:
-            self._end_who_holds()
 
     def _first_held(self) -> int | None:
         """The first row that a session owes or wants; the mark does not pass it."""
@@ -302,14 +311,47 @@ class Mailbox:
             heappop(holding)
         return holding[0] if holding else None
 
-    def _end_who_holds(self) -> None:
-        """Whoever has not acknowledged a row while thousands after it were is not going to: others get it,
-        and have some time for it."""
-        self._patience = len(self.confirmed) + MOST_CONFIRMED // 10
+    # -- what holds the mark for too long
+
+    def relieve(self) -> bool:
+        """Do not let thousands of confirmed rows wait for one that nobody confirms; to be called each second.
+
+        Not while rows are given or confirmed: a session that ended in the middle of its replay went on
+        claiming, and the mark passed what it had owed before.
+
+        :returns: whether the backlog is what they wait for, and somebody is to be given it.
+        """
+        if len(self.confirmed) <= self._patience:
+            return False
         first = self._first_held()
-        holding = [self._replaying] if first is None else self.owed.get(first) or self.wanted[first]
-        for session in [each for each in holding if each is not None]:
-            session.close(StreamError("policy-violation", "You acknowledge nothing of what you are sent"))
+        if self.has_backlog and (first is None or first > self.read_until):
+            self._patience = len(self.confirmed) + SOME
+            return True
+        if first in self.owed:
+            self._press(first)
+        else:
+            self._give_up_wanted()
+        return False
+
+    def _press(self, row: int) -> None:
+        """Hear from whoever owes a row; the second time it gives up on them, and others get it."""
+        self._patience = len(self.confirmed) + SOME
+        again, self._pressed = row == self._pressed, row
+        for session in tuple(self.owed[row]):
+            if again:
+                session.close(StreamError("policy-violation", "You acknowledge nothing of what you are sent"))
+            else:
+                session.press()
+
+    def _give_up_wanted(self) -> None:
+        """Somebody has these rows: that others may read them again is not worth so much."""
+        for _ in range(SOME):
+            first = self._first_held()
+            if first is None or first not in self.wanted:
+                break
+            del self.wanted[first]
+            self._finish(first, [])
+        self._advance()
 
     def take_finished(self) -> list[int]:
         """Confirmed rows that are no part of the history: they can be deleted."""

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from xmppd.core.account import Account
 from xmppd.core.context import Session
-from xmppd.core.events import SessionAvailable, SessionBound, SessionEnded
+from xmppd.core.events import BacklogHolds, SessionAvailable, SessionBound, SessionEnded
 from xmppd.core.mailbox import Mailbox
 from xmppd.core.module import Module, Xep, on
 from xmppd.core.slots import FETCHED_UNTIL
@@ -58,6 +58,11 @@ class Offline(Module):
         if account.mailbox is not None:
             account.mailbox.gone(event.session)
             self._offer_to_anyone(account)
+
+    @on(BacklogHolds)
+    def wanted(self, event: BacklogHolds) -> None:
+        """What was only sent to a session of negative priority goes to another one in the end."""
+        self._offer_to_anyone(event.account)
 
     # -- replay
 
@@ -105,9 +110,13 @@ class Offline(Module):
     def _give(
         self, session: Session, mailbox: Mailbox, rows: Sequence[archive_delivery.Delivery], until: int
     ) -> None:
+        after = mailbox.read_until
         for row in rows:
             if row.seq > until:
                 break
+            if mailbox.read_until != after or not _is_ready(session):
+                # It has ended, and what it owed is free again: somebody else is given that first.
+                return
             if mailbox.claim(session, row.seq, passing=not row.history):
                 if row.history and row.seq <= FETCHED_UNTIL.get(session):
                     mailbox.confirm((row.seq,))

@@ -109,6 +109,13 @@ class ClientSession:
         if self.smacks is not None:
             self.smacks.ask()
 
+    def press(self) -> None:
+        """Send what is held back, and ask the client how far it is."""
+        if self.inactive is not None:
+            self.inactive.let_go()
+        if self.smacks is not None:
+            self.smacks.ask()
+
     def ticket(self) -> OpenTicket | NoTicket:
         """A ticket for a stanza that has just been received."""
         return NO_TICKET if self.ledger is None else self.ledger.open()
