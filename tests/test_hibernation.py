@@ -185,6 +185,32 @@ class LongQueueTests(RestartCase):
         self.assertEqual(self.bodies_in(got), [*bodies, "not stored", "last"])
 
 
+class ReplayTests(RestartCase):
+    """The server stops while somebody is being given what had waited."""
+
+    def test_message_that_stands_nowhere_else(self) -> None:
+        """It waited behind the replay, and was handled: it was gone"""
+        self.alice.close()
+        self.write(self.bob, *map(str, range(5)))
+        alice = self.login("alice/phone", presence=False)
+        token = self.enable(alice)
+        database = self.world.database
+        read = database.read
+        self.patch(
+            database, "read", lambda name, *args: Deferred() if name == "backlog" else read(name, *args)
+        )
+        self.tell(alice, "<presence/>")
+        self.bob.take()
+        self.write(self.bob, "only here", content=NO_STORE)
+        self.write(self.bob, "kept")
+        self.assertEqual(self.take(self.bob), [])
+        self.restart()
+        alice, got = self.resumed("alice", token, 0)
+        self.world.settle()
+        bodies = [*self.bodies_in(got), *self.bodies(alice)]
+        self.assertCountEqual(bodies, ["only here", *map(str, range(5)), "kept"])
+
+
 class StateTests(RestartCase):
     """What a session had it still has, and nobody sees it go."""
 

@@ -120,10 +120,6 @@ class Hibernation:
         for session in self._sessions():
             if session.smacks is None or not session.smacks.resumable or session.account.id is None:
                 self._services.keeper.end(session)
-        # Behind these ends, which others are told.
-        for session in self._sessions():
-            if session.inactive is not None:
-                session.inactive.let_go()
         saved = [self._saved(session) for session in self._sessions()]
         if saved:
             await self._database.write("save sessions", store.save_all, saved)
@@ -157,8 +153,18 @@ class Hibernation:
         assert ledger is not None
         assert number is not None
         expires = int(self._services.now() + smacks.seconds_left)
+        self._let_go(session)
         smacks.stop()
         return store.SavedSession(number, smacks.token, ledger.handled, expires, encode(session))
+
+    @staticmethod
+    def _let_go(session: ClientSession) -> None:
+        """Queue what is held for a session, and stands nowhere else: it may be more than fits."""
+        if session.account.mailbox is not None:
+            for stanza in session.account.mailbox.take_unsent(session):
+                session.send(stanza)
+        if session.inactive is not None:
+            session.inactive.let_go()
 
     # -- start
 

@@ -9,6 +9,7 @@ from tests.dialogues.test_stream_management import NO_STORE, R, SmCase, a, faile
 from xmppd.core import ns
 from xmppd.storage import archive
 from xmppd.stream.unacknowledged import Unacknowledged
+from xmppd.testing import Client
 
 
 class FullQueueCase(SmCase):
@@ -217,6 +218,52 @@ class ArchivedTests(FullQueueCase):
         self.world.settle()
         self.assertEqual(len(queue.entries), 399)
         self.assertLessEqual(len(looked), 600)
+
+
+class HeldTests(FullQueueCase):
+    """What was held for somebody who did not look comes on top of what is not acknowledged."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.token = self.enable(self.phone)
+        self.noise(8)
+        self.tell(self.phone, f"<inactive xmlns='{ns.CSI}'/>")
+        quiet = f"<message to='bob@localhost/phone' type='chat'><x xmlns='test:x'/>{NO_STORE}</message>"
+        self.tell(self.alice, *[quiet] * 7)
+        self.phone.cut()
+
+    def come_back(self, number: int = 15) -> Client:
+        self.alice.take()
+        phone, (resumed, *got) = self.reconnect("bob", self.token, 0)
+        self.assertIn("<resumed ", resumed)
+        self.assertEqual(len([xml for xml in got if xml != R]), number)
+        self.world.settle()
+        self.assertFalse(phone.closed or phone.transport.aborted)
+        return phone
+
+    def test_it_does_not_end_the_session(self) -> None:
+        """It was cut right behind <resumed/>, and senders got errors for what the client had read"""
+        phone = self.come_back()
+        self.acknowledge(phone, 15)
+        phone.cut()
+        _, got = self.reconnect("bob", self.token, 15)
+        self.assertIn("<resumed ", got[0])
+        self.assertEqual(self.take(self.alice), [])
+
+    def test_bound(self) -> None:
+        """Nor is it more than that: whoever reads and never acknowledges cannot be resumed"""
+        phone = self.come_back()
+        self.noise(6)
+        phone.cut()
+        _, got = self.reconnect("bob", self.token, 15)
+        self.assertEqual(got, [failed("item-not-found", 0)])
+
+    def test_restart(self) -> None:
+        """It was written down as if its time were over"""
+        self.restart(after=5)
+        self.alice = self.login("alice/home")
+        # Alice's end at the stop was told as well.
+        self.acknowledge(self.come_back(16), 16)
 
 
 class BytesTests(FullQueueCase):

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from tests.dialogues.case import SlowDatabase, attribute, split
 from tests.dialogues.test_stream_management import PING, R, SmCase, a, failed, resume
 from xmppd.core import ns
+from xmppd.core.stanza import Stanza
 from xmppd.storage.errors import FaultError
 from xmppd.storage.group import Outcome
 from xmppd.stream.ledger import MODULUS
@@ -214,6 +215,22 @@ class SeveralTests(ResumptionCase):
             release()
         self.assertEqual(client.take(), failed("item-not-found", 1))
         self.assertEqual(client.bind("pad"), "bob@localhost/pad")
+
+
+class OrderTests(ResumptionCase):
+    """Everything stands behind <resumed/>, once."""
+
+    def test_what_follows_from_the_acknowledgement(self) -> None:
+        """It was written before <resumed/>, and again behind it"""
+        session = self.account("bob").sessions[0]
+        self.write("one")
+        self.phone.cut()
+        news = Stanza("message", {"id": "news"}, to=session.jid)
+        self.patch(session.outbox, "confirm", lambda _: session.send(news))  # type: ignore[attr-defined]
+        _, (resumed, *got) = self.reconnect("bob", self.token, 1)
+        self.assertIn("<resumed ", resumed)
+        self.assertEqual(["id='news'" in xml for xml in got], [True, False])
+        self.assertEqual(got[1:], [R])
 
 
 class FailureTests(ResumptionCase):

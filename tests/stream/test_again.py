@@ -184,7 +184,7 @@ class SlicesTests(AgainCase):
         self.tell(phone, "<presence to='alice@localhost/home'/>")
         phone.take()
         self.tell(self.alice, "<iq to='bob@localhost/phone' type='get' id='i'><x xmlns='test:x'/></iq>")
-        for _ in range(110):
+        for _ in range(210):
             self.tell(self.alice, "<presence to='bob@localhost/phone'/>")
         self.assertEqual(self.take(self.alice), [])
         self.assertTrue(phone.transport.aborted)

@@ -202,7 +202,7 @@ class Mailbox:
                 session.send(stanza, row)
 
     def take_unsent(self, session: Session) -> list[Stanza]:
-        """A session has ended: messages that waited for its replay and stand in no row."""
+        """A session has ended, or the server: messages that waited for its replay and stand in no row."""
         if self._replaying is not session:
             return []
         held, self._held, self._replaying = self._held, [], None

@@ -96,6 +96,7 @@ class Smacks:
         "_answers_due",
         "_ask_after",
         "_asked_at",
+        "_back",
         "_clock",
         "_expired",
         "_expiry",
@@ -132,6 +133,8 @@ class Smacks:
         self._answers_due = 0
         self._tell_more = False
         self._asked_at: int | None = None
+        #: Whether the client has come back and acknowledged nothing since.
+        self._back = False
         self._answer_timer: Any = None
         self._expiry: Any = None
         self._turn: DeferredLock | None = None
@@ -207,6 +210,7 @@ class Smacks:
         if number is None:
             raise StreamError("invalid-xml", "h must be a number below 2**32")
         asked_at, self._asked_at = self._asked_at, None
+        self._back = False
         try:
             self._session.outbox.acknowledged(number)
         except TooHigh as problem:
@@ -227,8 +231,10 @@ class Smacks:
         if number <= limits.queue and queue.kept_bytes <= limits.queue_bytes:
             # As nearly always; the rest asks more.
             return
+        # Whoever has just come back is sent what was held beside all that was kept.
+        most = 2 if self._back else 1
         positions = POSITIONS * limits.queue
-        if queue.fits(limits.queue, limits.queue_bytes) and number <= positions:
+        if queue.fits(most * limits.queue, most * limits.queue_bytes) and number <= positions:
             return
         if self.resumable:
             self._overflow(queue)
@@ -315,13 +321,15 @@ class Smacks:
             self._expiry = None
         session, outbox = self._session, self._session.outbox
         assert session.ledger is not None
-        outbox.acknowledged(h)
+        assert outbox.queue is not None
         previous = escape_attribute(self.token)
         resumed = f"<resumed xmlns='{self.xmlns}' previd='{previous}' h='{session.ledger.handled}'/>".encode()
         outbox.nonza(wrap(resumed))
-        assert outbox.queue is not None
+        # From now on all stands behind that, also what follows from the acknowledgement.
         outbox.queue.begin_again()
+        outbox.acknowledged(h)
         self._recount.again += outbox.queue.unsent
+        self._back = True
         activate(session)
 
     def _forget_question(self) -> None:
