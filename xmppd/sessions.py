@@ -174,16 +174,17 @@ class Keeper:
             self._remember_last(session)
             self._remember_the_rest(session)
             session.smacks.stop()
+        now, mailbox = self._now(), account.mailbox
+        # First of all: whoever gives it the backlog hears of its end as well, and passes on what is held.
+        unsent = [] if mailbox is None else [(stanza, now) for stanza in mailbox.take_unsent(session)]
         unacknowledged = [
             (entry.kept, entry.at)
             for entry in session.take_unacknowledged()
             # What is in the archive waits there for another one.
             if entry.row is None and isinstance(entry.kept, Stanza)
         ]
-        if account.mailbox is not None:
-            now = self._now()
-            unacknowledged += [(stanza, now) for stanza in account.mailbox.take_unsent(session)]
-        for problem in self._hosts[account.jid.domain].hooks.tell(SessionEnded(session, unacknowledged)):
+        ended = SessionEnded(session, unacknowledged + unsent)
+        for problem in self._hosts[account.jid.domain].hooks.tell(ended):
             _log.failure("the end of {session}", Failure(problem), session=session.jid.text)
         if account.is_guest and not account.sessions:
             self._registry.remove(account)

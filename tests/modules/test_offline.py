@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.dialogues.case import ServerCase
+from tests.dialogues.case import ServerCase, split
 from xmppd.core import mailbox, ns
 from xmppd.core.mailbox import MOST_HELD
 from xmppd.storage import archive as store
@@ -344,6 +344,73 @@ class ReplayTests(OfflineCase):
         self.world.advance(5)
         self.world.settle()
         self.assertEqual(self.bodies(desk), ["one"])
+
+    def test_what_comes_while_it_is_tried_again_comes_behind(self) -> None:
+        """What was held went out when a read failed, before the backlog"""
+        self.write("one", "two")
+        desk = self.bound("desk")
+        database: Any = self.world.server.hosts["localhost"].modules["offline"].context.database
+        read = database.read
+
+        async def fail(*_: Any) -> None:
+            raise FaultError("broken in a test")
+
+        database.read = fail
+        self.assertEqual(self.appear(desk), [])
+        database.read = read
+        self.write("three")
+        self.world.advance(5)
+        self.world.settle()
+        self.write("four")
+        self.assertEqual(self.bodies(desk), ["one", "two", "three", "four"])
+
+    def test_session_that_ends_while_it_cannot_be_read(self) -> None:
+        """Another one gets it, once"""
+        self.write("one")
+        desk, pad = self.bound("desk"), self.bound("pad")
+        database: Any = self.world.server.hosts["localhost"].modules["offline"].context.database
+        read = database.read
+
+        async def fail(*_: Any) -> None:
+            raise FaultError("broken in a test")
+
+        database.read = fail
+        self.appear(desk)
+        database.read = read
+        self.write("two")
+        desk.cut()
+        self.assertEqual(self.appear(pad), ["one", "two"])
+        self.world.advance(10)
+        self.world.settle()
+        self.assertEqual(self.bodies(pad), [])
+
+
+class LongBacklogTests(OfflineCase):
+    """A backlog that is longer than a queue may be."""
+
+    settings = ("limits.sm_queue=10", "limits.rate=none")
+
+    def test_client_that_is_away(self) -> None:
+        """Its session went on being given what waited, until that was too much for it"""
+        bodies = [str(number) for number in range(300)]
+        for body in bodies:
+            self.alice.send(f"<message to='bob@localhost' type='chat'><body>{body}</body></message>")
+        self.world.settle()
+        phone = self.bound("phone")
+        token = self.enable(phone)
+        phone.transport.producer.pauseProducing()
+        self.tell(phone, "<presence/>")
+        phone.cut()
+        self.world.settle()
+        self.write("300")
+        phone, (first, *got) = self.reconnect("bob", token, 0)
+        self.assertIn("<resumed ", first)
+        for _ in range(50):
+            self.acknowledge(phone, len([xml for xml in got if not xml.startswith(("<r ", "<a "))]))
+            got += split(phone.take())
+        self.assertEqual(re.findall("<body>(.*?)</body>", "".join(got)), [*bodies, "300"])
+        phone.close()
+        self.assertEqual(self.appear(self.bound("pad")), [])
 
 
 class StreamManagementTests(OfflineCase):

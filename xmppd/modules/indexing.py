@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from xmppd.core.context import Clock, Database
+from xmppd.core.pauses import pause
 from xmppd.storage import search_index
 from xmppd.storage.errors import ClosedError, StorageError
 
@@ -143,9 +143,7 @@ class Indexer:
             wait = min(2 * wait, LONGEST)
 
     async def _pause(self, seconds: float) -> None:
-        passed: Deferred[None] = Deferred()
-        self._clock.callLater(min(max(seconds, PAUSE), LONGEST), passed.callback, None)
-        await passed
+        await pause(self._clock, min(max(seconds, PAUSE), LONGEST))
 
 
 def _clean(cursor: Any, begin: bool) -> bool:

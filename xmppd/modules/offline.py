@@ -15,6 +15,7 @@ from xmppd.core.context import Session
 from xmppd.core.events import BacklogHolds, SessionAvailable, SessionBound, SessionEnded
 from xmppd.core.mailbox import Mailbox
 from xmppd.core.module import Module, Xep, on
+from xmppd.core.pauses import pause
 from xmppd.core.slots import FETCHED_UNTIL
 from xmppd.core.stanza import Stanza
 from xmppd.modules.blocking import is_blocked
@@ -79,17 +80,23 @@ class Offline(Module):
             self.context.spawn(self._replay(session, session.account, mailbox))
 
     async def _replay(self, session: Session, account: Account, mailbox: Mailbox) -> None:
-        """Give the backlog to a session; live messages wait behind it."""
+        """Give the backlog to a session; live messages wait behind it, also while it cannot be read."""
         try:
-            await self._give_all(session, account, mailbox)
-        except StorageError as problem:
-            _log.warn("the backlog of {account} waits: {problem}", account=account, problem=str(problem))
-            self.context.clock.callLater(RETRY, self._offer_to_anyone, account)
-            return
+            while not await self._has_given_all(session, account, mailbox):
+                await pause(self.context.clock, RETRY)
         finally:
             mailbox.end_replay(session)
         if mailbox.has_backlog:
             self._offer_to_anyone(account)
+
+    async def _has_given_all(self, session: Session, account: Account, mailbox: Mailbox) -> bool:
+        """Give what can be read; false if that is not all."""
+        try:
+            await self._give_all(session, account, mailbox)
+        except StorageError as problem:
+            _log.warn("the backlog of {account} waits: {problem}", account=account, problem=str(problem))
+            return False
+        return True
 
     async def _give_all(self, session: Session, account: Account, mailbox: Mailbox) -> None:
         """Read the backlog in slices.

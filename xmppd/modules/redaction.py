@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from twisted.internet.defer import Deferred
-
 from xmppd.core.account import Account
 from xmppd.core.context import Context
+from xmppd.core.pauses import pause
 from xmppd.core.stanza import Stanza
 from xmppd.storage import archive as store
 from xmppd.storage import search_index
@@ -92,7 +91,7 @@ async def erase(
         if following is None:
             break
         after = following
-        await _pause(context, PAUSE)
+        await pause(context.clock, PAUSE)
     if erased:
         await context.database.scrub()
     return erased
@@ -114,9 +113,3 @@ def _erase_some(
         size += sum(len(row.stanza) for row in found)
     search_index.tidy(cursor)
     return following, erased
-
-
-def _pause(context: Context, seconds: float) -> Deferred[None]:
-    passed: Deferred[None] = Deferred()
-    context.clock.callLater(seconds, passed.callback, None)
-    return passed

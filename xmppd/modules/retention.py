@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from random import SystemRandom
 from typing import Annotated, Any, Final, Protocol, cast
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from xmppd.core.account import Account
-from xmppd.core.context import Clock, Context, Host
+from xmppd.core.context import Context, Host
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import AccountRemoved
 from xmppd.core.kinds import Between, Seconds
 from xmppd.core.limits import Limits
 from xmppd.core.module import Module, on
+from xmppd.core.pauses import pause
 from xmppd.core.units import HOUR
 from xmppd.storage import archive_retention
 from xmppd.storage.marks import Mark
@@ -130,7 +130,7 @@ class Retention(Module):
         for start in range(0, len(accounts), BATCH):
             for account in await self._expirable(accounts[start : start + BATCH]):
                 await self.clean(account)
-            await _pause(context.clock, PAUSE)
+            await pause(context.clock, PAUSE)
             if self._stopped:
                 return
 
@@ -201,7 +201,7 @@ class Retention(Module):
             report(deleted)
             if not step.more:
                 break
-            await _pause(self.context.clock, PAUSE)
+            await pause(self.context.clock, PAUSE)
         return deleted
 
     async def _write(self, name: str, function: Any, /, *args: Any, **keywords: Any) -> Any:
@@ -265,10 +265,3 @@ class Retention(Module):
         """There is nothing to look after any more."""
         self._since.pop(event.account, None)
         self._full.pop(event.account, None)
-
-
-def _pause(clock: Clock, seconds: float) -> Deferred[None]:
-    """Let others have the database."""
-    passed: Deferred[None] = Deferred()
-    clock.callLater(seconds, passed.callback, None)
-    return passed

@@ -61,7 +61,8 @@ async def _send_all(stream: ClientStream, session: ClientSession) -> None:
 async def _has_room(stream: ClientStream, session: ClientSession) -> bool:
     """Wait until the client has read enough; false if it is gone."""
     if session.stream is stream:
-        await session.room()
+        while (waiting := session.outbox.room()) is not None:
+            await waiting
     return session.stream is stream
 
 

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,6 +21,7 @@ from xmppd.auth.throttle import delay_after
 from xmppd.core.account import Account
 from xmppd.core.counters import hits
 from xmppd.core.errors import StreamError
+from xmppd.core.pauses import pause
 from xmppd.stream.c2s import ClientStream, State
 
 __all__ = [
@@ -199,7 +199,7 @@ async def _fail(stream: ClientStream, profile: Profile, problem: SaslFailure) ->
     if problem.is_wrong_password and stream.served is not None:
         stream.services.throttle.failed(stream.address, f"{local}@{stream.served.jid.text}")
     if problem.condition != "aborted":
-        await deferLater(stream.services.clock, delay_after(stream.failures))  # type: ignore[arg-type]
+        await pause(stream.services.clock, delay_after(stream.failures))
     if stream.state is State.CLOSED:
         return
     stream.write(profile.failure(problem))

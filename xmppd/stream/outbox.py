@@ -146,7 +146,7 @@ class Outbox:
         """The transport has room again."""
         self.blocked = self.held
         self.flush()
-        self._tell_room()
+        self._tell_change()
 
     def hold(self) -> None:
         """Collect what is sent from now on: something that is not known yet is to be written before it."""
@@ -162,12 +162,14 @@ class Outbox:
 
     def room(self) -> Deferred[None] | None:
         """When the transport has room again, or is gone; None if there is nothing to wait for."""
-        if not self.blocked:
-            return None
+        return self.change() if self.blocked else None
+
+    def change(self) -> Deferred[None]:
+        """When the transport has room again or is gone, more is acknowledged, or all is sent again."""
         self._waiting.append(Deferred())
         return self._waiting[-1]
 
-    def _tell_room(self) -> None:
+    def _tell_change(self) -> None:
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)
@@ -185,7 +187,7 @@ class Outbox:
         self._pending, self._pending_bytes = [], 0
         if self.queue is not None:
             self._count_what_was_sent_before(self.queue)
-        self._tell_room()
+        self._tell_change()
 
     def _count_what_was_sent_before(self, queue: Unacknowledged) -> None:
         """What no byte of this connection has confirmed gets a number, and is sent again on the next one."""
@@ -210,6 +212,8 @@ class Outbox:
             self.confirm(rows)
         if self._then is not None and self.queue.has(self._then[0]):
             self._call()
+        if self._waiting:
+            self._tell_change()
 
     def heard(self) -> None:
         """A byte has come from the client: without stream management it has what was written before.
@@ -239,8 +243,11 @@ class Outbox:
         self.queue.written_again(len(stanzas))
         for data in stanzas:
             self._put(data)
+        if not self.queue.unsent:
+            self._tell_change()
 
     def take_unacknowledged(self) -> list[Sent]:
         """What the client never acknowledged, once; with that the queue is empty."""
         self._written_rows, self._unwritten_rows = [], []
+        self._tell_change()
         return [] if self.queue is None else self.queue.take()

@@ -96,11 +96,15 @@ class ClientSession:
             queue.forget(rows, names, erased)
 
     async def room(self) -> None:
-        """Done when the client reads what was written to it, or is gone.
+        """Done when the client reads what was written to it, or is gone; with a long queue, when it is back.
 
         Of several who wait, one after the other goes on, as long as there is room.
         """
-        while (waiting := self.outbox.room()) is not None:
+        while not self.ended:
+            far_behind = self.smacks is not None and self.smacks.is_far_behind
+            waiting = self.outbox.change() if far_behind else self.outbox.room()
+            if waiting is None:
+                break
             await waiting
 
     def once_received(self, call: Callable[[], None]) -> None:

@@ -241,6 +241,17 @@ class Smacks:
         if self._session.stream is not None and not queue.unsent:
             queue.trim(limits.queue // 2, limits.queue_bytes // 2, positions)
 
+    @property
+    def is_far_behind(self) -> bool:
+        """Whether so much waits for a client that comes back, or is away, that it is not to become more.
+
+        A long backlog was queued to its end, until that was too much to be kept, and the session over.
+        """
+        session, queue = self._session, self._session.outbox.queue
+        if queue is None or (session.stream is not None and not queue.unsent):
+            return False
+        return len(queue) > POSITIONS * self._limits.queue // 2
+
     def remind(self, before: float) -> None:
         """Ask if something is not acknowledged that was sent before.
 
