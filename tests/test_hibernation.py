@@ -185,6 +185,65 @@ class LongQueueTests(RestartCase):
         self.assertEqual(self.bodies_in(got), [*bodies, "not stored", "last"])
 
 
+class AgainTests(RestartCase):
+    """What is sent again is what was sent."""
+
+    def test_equal_messages_to_several_devices(self) -> None:
+        """They were one after a restart: of the first session that expired it went to the other one again"""
+        pad = self.login("alice/pad")
+        self.alice.take()
+        tokens = self.enable(self.alice), self.enable(pad, attributes=" max='120'")
+        self.alice.cut()
+        pad.cut()
+        self.write(self.bob, "same", "same", content=NO_STORE)
+        self.restart()
+        self.world.advance(200)
+        _, got = self.resumed("alice", tokens[0], 0)
+        self.assertEqual(self.bodies_in(got), ["same", "same"])
+
+    def test_time(self) -> None:
+        """Of a message that had waited it was that of its delivery"""
+        self.alice.close()
+        self.write(self.bob, "old")
+        self.world.advance(8 * 3600)
+        alice = self.login("alice/phone", presence=False)
+        token = self.enable(alice)
+        self.tell(alice, "<presence/>")
+        stamps = [re.findall("stamp='(.*?)'", alice.take())]
+        self.restart()
+        stamps.append(re.findall("stamp='(.*?)'", "".join(self.resumed("alice", token, 1)[1])))
+        self.assertEqual(len(stamps[0]), 1)
+        self.assertEqual(stamps[0], stamps[1])
+
+    def test_id_of_what_is_in_no_archive(self) -> None:
+        """XEP-0359: it had one, at which no query can begin"""
+        token = self.enable(self.alice)
+        self.write(self.bob, "passing", content=f"<no-permanent-store xmlns='{ns.HINTS}'/>")
+        self.assertNotIn("<stanza-id ", self.alice.take())
+        self.restart()
+        _, got = self.resumed("alice", token, 0)
+        self.assertEqual(self.bodies_in(got), ["passing"])
+        self.assertNotIn("<stanza-id ", "".join(got))
+
+
+class RoomTests(RestartCase):
+    """How much may wait that is no part of the history."""
+
+    settings = ("limits.offline_messages=10",)
+
+    def test_history_takes_none_of_it(self) -> None:
+        """After a restart what a session had been sent was counted, history or not"""
+        self.enable(self.alice, attributes=" max='100'")
+        self.alice.cut()
+        self.write(self.bob, *map(str, range(12)))
+        self.restart()
+        self.world.advance(150)
+        bob = self.login("bob/desk")
+        self.write(bob, "passing", content=f"<no-permanent-store xmlns='{ns.HINTS}'/>")
+        self.assertEqual(self.take(bob), [])
+        self.assertEqual(self.bodies(self.appear("alice/later"))[-1], "passing")
+
+
 class ReplayTests(RestartCase):
     """The server stops while somebody is being given what had waited."""
 

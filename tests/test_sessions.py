@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 
 from tests.dialogues.case import ServerCase, attribute, split
@@ -294,6 +295,19 @@ class RememberedTests(ServerCase):
 
         self.world.settle()
         return self.world.wait_for(self.world.database.read("rows", rows))
+
+    def test_of_an_account_that_is_removed(self) -> None:
+        """Nothing is kept in memory for ever"""
+        keeper = self.world.server.keeper
+        client = self.login("alice/x")
+        self.enable(client)
+        client.close()
+        self.assertEqual(len(keeper._ended), 1)
+        self.world.wait_for(self.world.server.accounts.remove(JID.parse("alice@localhost")))
+        del client
+        self.world.settle()
+        gc.collect()
+        self.assertEqual(len(keeper._ended), 0)
 
     def test_those_of_one_account_are_bounded(self) -> None:
         """A client may come and go as fast as it likes, and each time a row would be kept for 30 days."""

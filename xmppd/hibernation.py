@@ -7,7 +7,7 @@ is written down was never unavailable.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -52,18 +52,28 @@ def _entry(entry: Sent) -> list[Any]:
     return [None, entry.at, _text(entry.stanza), entry.stanza.holders]
 
 
-def _sent(entry: list[Any], shared: dict[str, Stanza]) -> Sent:
+#: What several sessions of an account were given, by its bytes, and how many equal ones came before it.
+_Shared = dict[tuple[str, int], Stanza]
+
+
+def _sent(entry: list[Any], shared: _Shared, equal: Counter[str]) -> Sent:
     """One entry of a queue.
 
-    :param shared: what several sessions of the account were given: it is one stanza again.
+    :param shared: what is in the queues of others, too, is one stanza again.
+    :param equal: how many of the same bytes came before, of those that others have.
     """
     row, at, text, holders = entry
     if text is None:
         return Sent(None, row, at)
-    stanza = shared.get(text) or arrived(text.encode())
-    stanza.holders = holders
     if holders > 1:
-        shared[text] = stanza
+        key = text, equal[text]
+        if key not in shared:
+            shared[key] = arrived(text.encode())
+        stanza = shared[key]
+        equal[text] += 1
+    else:
+        stanza = arrived(text.encode())
+    stanza.holders = holders
     return Sent(stanza, row, at)
 
 
@@ -176,7 +186,7 @@ class Hibernation:
         now = self._services.now()
         accounts = {account.id: account for account in self._registry.accounts()}
         remembered_until = int(now + store.REMEMBERED_FOR)
-        shared: defaultdict[int, dict[str, Stanza]] = defaultdict(dict)
+        shared: defaultdict[int, _Shared] = defaultdict(dict)
         woken: list[tuple[ClientSession, float]] = []
         for saved in await self._database.write("take sessions", store.take_all, remembered_until):
             account = accounts.get(saved.account)
@@ -196,9 +206,7 @@ class Hibernation:
         if number:
             _log.info("sessions of the last run that can be resumed: {number}", number=number)
 
-    def _restored(
-        self, account: Account, saved: store.SavedSession, shared: dict[str, Stanza]
-    ) -> ClientSession:
+    def _restored(self, account: Account, saved: store.SavedSession, shared: _Shared) -> ClientSession:
         state = json.loads(saved.payload)
         mailbox, services = account.mailbox, self._services
         assert mailbox is not None
@@ -206,7 +214,8 @@ class Hibernation:
         session = ClientSession(JID.parse(state["jid"]), account, outbox, state["since"])
         session.priority, session.presence = state["priority"], _stanza(state["presence"])
         session.slots, session.description = state["slots"], state["description"]
-        queue = [_sent(entry, shared) for entry in state["queue"]]
+        equal: Counter[str] = Counter()
+        queue = [_sent(entry, shared, equal) for entry in state["queue"]]
         smacks = Smacks(
             session,
             state["xmlns"],

@@ -6,6 +6,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
@@ -62,8 +63,8 @@ class Keeper:
         self._database, self._archive, self._now = database, archive, now
         self._per_account = per_account
         self._loops: list[LoopingCall] = []
-        #: The tokens of the newest sessions that have ended, by the number of the account.
-        self._ended: dict[int, deque[str]] = {}
+        #: The tokens of the newest sessions that have ended, until the account is removed.
+        self._ended: WeakKeyDictionary[Account, deque[str]] = WeakKeyDictionary()
 
     # -- what is known after a crash
 
@@ -192,12 +193,12 @@ class Keeper:
     def _remember_last(self, session: ClientSession) -> None:
         """Remember a session that has ended; of too many of an account the first one is forgotten."""
         self._remember(session)
-        account, smacks = session.account.id, session.smacks
-        if account is not None and smacks is not None and smacks.token:
+        account, smacks = session.account, session.smacks
+        if account.id is not None and smacks is not None and smacks.token:
             ended = self._ended.setdefault(account, deque())
             ended.append(smacks.token)
             if len(ended) > MOST_REMEMBERED:
-                self._database.append(store.FORGET, (account, ended.popleft()))
+                self._database.append(store.FORGET, (account.id, ended.popleft()))
 
     def _remember(self, session: ClientSession) -> None:
         """Write down how far the client got, for a resumption that comes too late."""

@@ -55,6 +55,15 @@ class CatchingUpTests(FetchingCase):
         self.assertEqual(self.fetch(desk, page(max=2, after=self.ids[-1])), ["3"])
         self.assert_replayed(desk)
 
+    def test_smaller_page_behind_a_larger_one(self) -> None:
+        """It made the server forget the larger one, which was on its way"""
+        desk = self.bound("desk")
+        self.enable(desk)
+        for most in (50, 2):
+            self.fetch(desk, page(max=most))
+        self.acknowledge(desk, 7)
+        self.assertEqual(self.appear(desk), [])
+
     def test_what_is_behind_the_last_page_is_replayed(self) -> None:
         desk = self.bound("desk")
         self.fetch(desk, page(max=2))

@@ -111,6 +111,19 @@ class BoundsTests(unittest.SynchronousTestCase):
         self.assertEqual((len(sent), len(sent.dropped or ())), (1, 0))
         self.assertRaises(TooHigh, sent.acknowledge, 5)
 
+    def test_trimming_looks_at_what_is_new(self) -> None:
+        """SM S18: it went through thousands of positions with each stanza, to find the one with bytes"""
+        sent = queue(*range(1, 1000), rows=True)
+        sent.trim(2, 1000, 2000)
+        looked: list[int] = []
+        let_go = sent._let_go
+        self.patch(Unacknowledged, "_let_go", lambda _, place: (looked.append(place), let_go(place))[1])
+        for number in range(1000, 1100):
+            add(sent, number, rows=True)
+            sent.trim(2, 1000, 1000)
+            self.assertEqual(sent.kept, 2)
+        self.assertLessEqual(len(looked), 100)
+
     @given(
         st.integers(0, MODULUS - 1),
         st.lists(st.one_of(st.just("send"), st.integers(0, 6), st.just("fit"), st.just("trim")), max_size=40),

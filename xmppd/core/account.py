@@ -28,7 +28,7 @@ class Account:
         login that began before may have been checked with the old one.
     """
 
-    __slots__ = ("enabled", "id", "jid", "mailbox", "password_set_at", "sessions")
+    __slots__ = ("__weakref__", "enabled", "id", "jid", "mailbox", "password_set_at", "sessions")
 
     def __init__(
         self, number: int | None, jid: JID, mailbox: Mailbox | None, *, enabled: bool = True

@@ -154,8 +154,6 @@ class Mailbox:
                     self._hold(row)
             elif row > self.mark and row not in waiting:
                 self._owe(session, row)
-                # Nobody remembers whether it is history: that is looked up when it is to go.
-                self.passing.add(row)
         self._shown.update((row, session) for row in waiting)
         self._seen.update(row for row, seen in waiting.items() if seen)
 

@@ -48,8 +48,9 @@ def note_sent(session: Session, rows: Sequence[tuple[int, bytes]]) -> None:
     """
     if not rows:
         return
-    last = rows[-1][0]
-    _SENT_UNTIL.set(session, max(_SENT_UNTIL.get(session), last))
+    # Pages that are still on their way are among what the client will have received then.
+    last = max(_SENT_UNTIL.get(session), rows[-1][0])
+    _SENT_UNTIL.set(session, last)
 
     def received() -> None:
         FETCHED_UNTIL.set(session, max(FETCHED_UNTIL.get(session), last))

@@ -128,10 +128,16 @@ class ArchiveBook:
         return self._ids.decode(account.id, text)
 
     async def messages(self, account: Account, rows: list[int]) -> dict[int, Stanza]:
-        """Archived messages as they arrived, with their ids, by sequence, as far as they are still there."""
+        """Stored messages as they were sent, by sequence, as far as they are still there.
+
+        Those of the history have their ids: another one is in no archive, and an id would promise that.
+        """
         assert account.id is not None
         found = await self._database.read("archived messages", archive_delivery.stanzas, account.id, rows)
-        return {row: self.mark(account, arrived(stored), row) for row, stored in found.items()}
+        return {
+            row: self.mark(account, arrived(stored), row) if history else arrived(stored)
+            for row, (stored, history) in found.items()
+        }
 
 
 #: What was stored came through the limits that held then.

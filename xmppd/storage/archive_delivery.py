@@ -81,10 +81,11 @@ def waits_between(cursor: Cursor, account: int, after: int, before: int) -> bool
     return cursor.fetchone() is not None
 
 
-def stanzas(cursor: Cursor, account: int, seqs: Sequence[int]) -> dict[int, bytes]:
-    """The stanzas at these positions, as far as they are still there: for resumption."""
-    found = cursor.stanzas(
-        f"SELECT seq, stanza FROM archive WHERE account = ? AND {one_of('seq', seqs)}",
+def stanzas(cursor: Cursor, account: int, seqs: Sequence[int]) -> dict[int, tuple[bytes, bool]]:
+    """The stanzas at these positions, as far as they are still there, and whether they are history: for
+    resumption."""
+    cursor.execute(
+        f"SELECT seq, stanza, history FROM archive WHERE account = ? AND {one_of('seq', seqs)}",
         (account, *sorted(set(seqs))),
     )
-    return dict(found)
+    return {seq: (bytes(stanza), bool(history)) for seq, stanza, history in cursor.fetchall()}

@@ -72,4 +72,5 @@ def _bytes(entry: Sent, stored: Mapping[int, Stanza], session: ClientSession) ->
         # A message that has been erased meanwhile has its number all the same.
         erased = Stanza("message", {"type": "headline"}, to=session.jid, sender=session.account.jid)
         stanza = stored.get(entry.row or 0, erased)
-    return delayed(stanza, entry.at).wire
+    # What had waited, and was sent when its client came, has waited since then.
+    return delayed(stanza, entry.at if entry.row is None else entry.row / 1_000_000).wire

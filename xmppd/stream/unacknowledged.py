@@ -74,7 +74,7 @@ class Unacknowledged:
     :ivar kept_bytes: their bytes; the others are read again from the archive.
     """
 
-    __slots__ = ("_bare", "dropped", "entries", "kept", "kept_bytes", "sent", "unsent")
+    __slots__ = ("_bare", "_bereft", "dropped", "entries", "kept", "kept_bytes", "sent", "unsent")
 
     def __init__(self, sent: int = 0, entries: Iterable[Sent] = ()) -> None:
         self.sent, self.unsent = sent, 0
@@ -85,8 +85,8 @@ class Unacknowledged:
         self.entries = deque(entries)
         in_memory = [entry.size for entry in self.entries if entry.kept is not None]
         self.kept, self.kept_bytes = len(in_memory), sum(in_memory)
-        #: Entries at the beginning of which none that is in the archive is in memory.
-        self._bare = 0
+        #: Entries at the beginning of which none that is in the archive is in memory, and none at all.
+        self._bare = self._bereft = 0
 
     def __len__(self) -> int:
         return len(self.dropped or ()) + len(self.entries)
@@ -156,7 +156,7 @@ class Unacknowledged:
             if kept is not None:
                 self.kept -= 1
                 self.kept_bytes -= len(kept if isinstance(kept, bytes) else kept.wire)
-        self._bare = max(0, self._bare - number)
+        self._bare, self._bereft = max(0, self._bare - number), max(0, self._bereft - number)
         self.unsent = min(self.unsent, len(entries))
         return rows
 
@@ -215,10 +215,10 @@ class Unacknowledged:
 
         :param positions: entries that are kept at all; of those before them only the number is.
         """
-        for place in range(len(self.entries)):
-            if self.kept <= stanzas and self.kept_bytes <= size:
-                break
-            self._let_go(place)
+        # Nor from the beginning: once positions are too many as well this is asked for with each stanza.
+        while self._bereft < len(self.entries) and (self.kept > stanzas or self.kept_bytes > size):
+            self._let_go(self._bereft)
+            self._bereft += 1
         too_many = len(self.entries) - positions
         if too_many > 0:
             self.dropped = self.dropped or Dropped()
