@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from tests.modules.archives import ArchiveConversation
 from tests.modules.conversation import User
+from xmppd.modules import retraction
+from xmppd.modules.retraction import MOST_OF_A_NAME, RETRY
 from xmppd.storage import database
 from xmppd.storage.archive import TOMBSTONE
+from xmppd.storage.archive_book import arrived
 from xmppd.storage.errors import FaultError
 from xmppd.stream.session import ClientSession
 
@@ -167,7 +170,9 @@ class TombstoneTests(RetractionConversation):
         self.retract(self.romeo, "mercutio", "a")
         self.assertEqual(self.waiting("mercutio"), ["a", "fallback"])
 
-    def test_a_fault_is_no_harm_to_the_retraction(self) -> None:
+    def test_database_that_cannot_be_asked(self) -> None:
+        """It is made when it can; before that the retraction is not acknowledged"""
+        self.romeo.ask(f"<enable xmlns='{SM}'/>")
         self.chat(self.romeo, "juliet", "a")
         read = self.server.database.read
 
@@ -176,10 +181,51 @@ class TombstoneTests(RetractionConversation):
                 raise FaultError("gone")
             return await read(name, *args, **more)  # type: ignore[arg-type]
 
-        self.patch(self.server.database, "read", fail)
+        undo = self.patch(self.server.database, "read", fail)
         self.retract(self.romeo, "juliet", "a")
         self.assertEqual(self.history("juliet"), ["a", "fallback"])
-        self.assertEqual(len(self.flushLoggedErrors(FaultError)), 2)
+        self.romeo.client.ask(f"<r xmlns='{SM}'/>")
+        self.pass_time(0.2)
+        self.assertIn(" h='1'", self.romeo.client.take())
+        undo.restore()
+        self.pass_time(RETRY)
+        self.assertEqual(
+            (self.history("romeo"), self.history("juliet")), (["", "fallback"], ["", "fallback"])
+        )
+        self.assertIn(" h='2'", self.romeo.client.ask(f"<r xmlns='{SM}'/>"))
+
+    def test_message_that_waits_to_be_written(self) -> None:
+        """While the database is faulted; the content stayed in the author's archive"""
+        self.patch(self.server.database._writer, "faulted", True)
+        self.chat(self.romeo, "juliet", "a")
+        self.retract(self.romeo, "juliet", "a")
+        self.server.database._writer.faulted = False
+        self.pass_time(RETRY)
+        self.assertEqual(self.history("romeo"), ["", "fallback"])
+
+    def test_thousand_retractions_of_one_name(self) -> None:
+        """Each further one read them all: seconds, for 150 bytes"""
+        parsed: list[object] = []
+        self.patch(retraction, "arrived", lambda stored: (parsed.append(stored), arrived(stored))[1])
+        for _ in range(30):
+            self.retract(self.romeo, "juliet", "none", "x")
+        self.chat(self.romeo, "juliet", "y", "<other id='x'/>")
+        del parsed[:]
+        self.retract(self.romeo, "juliet", "x", "r")
+        self.assertLessEqual(len(parsed), 2 * MOST_OF_A_NAME)
+
+    def test_what_others_retract_takes_nobody_else_s_turn(self) -> None:
+        lane = self.server.database.lane
+        owners: list[object] = []
+        run = lane.run
+
+        async def note(owner: object, *args: object) -> object:
+            owners.append(owner)
+            return await run(owner, *args)  # type: ignore[arg-type]
+
+        self.patch(type(lane), "run", lambda _, *args: note(*args))
+        self.retract(self.romeo, "juliet", "x", "r")
+        self.assertEqual(owners, [self.account("romeo").id, (self.account("juliet").id, "romeo@example.org")])
 
     def test_no_file_has_the_content_for_long(self) -> None:
         """Not the table, not a free page, not the log."""

@@ -43,6 +43,7 @@ class RowTests(Archives):
         self.add(1, 3, stanza=b"<message id='m1'/>")
         self.add(2, stanza=b"<message id='m2'/>")
         self.add(4, stanza=b"<message id='m1'/>", outgoing=1)
+        self.add(5, stanza=b"<message id='m2'><other id='m1'/></message>")
         with self.store.transaction() as cursor:
             for before, limit, expected in ((9, 9, [3, 1]), (9, 2, [3]), (3, 9, [1]), (1, 9, [])):
                 self.assertEqual(self.containing(cursor, before=before, limit=limit), expected)

@@ -6,7 +6,10 @@ The retraction itself stays, for clients that were away.  Nobody can retract wha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
+
+from twisted.logger import Logger
 
 from xmppd.core import ns
 from xmppd.core.account import Account
@@ -15,11 +18,13 @@ from xmppd.core.events import MessageArriving, MessageSending
 from xmppd.core.hooks import Stage
 from xmppd.core.jid import JID
 from xmppd.core.module import Module, Xep, on
+from xmppd.core.pauses import pause
 from xmppd.core.stanza import Stanza, escape_attribute
 from xmppd.modules.redaction import redact, wipe
 from xmppd.storage import archive as store
 from xmppd.storage.archive import TOMBSTONE, ArchiveRow
 from xmppd.storage.archive_book import arrived
+from xmppd.storage.errors import FaultError
 from xmppd.storage.statement import Cursor
 from xmppd.xml import delay, tree
 
@@ -27,10 +32,16 @@ __all__ = ["Retraction"]
 
 _RETRACT: Final = ns.RETRACT
 
-#: Retractions of one account that wait for their turn; beyond them no tombstone is made.
+_log = Logger()
+
+#: Retractions of one author in one archive that wait for their turn; beyond them no tombstone is made.
 MOST_WAITING: Final = 100
 #: How far back a retracted message may lie, counted in messages of its author in the same conversation.
 MOST_BACK: Final = 1000
+#: How many of that name are read. A thousand retractions of one name made each further one take seconds.
+MOST_OF_A_NAME: Final = 5
+#: Seconds after which it is tried again while the database cannot.
+RETRY: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +99,48 @@ class Retraction(Module):
         retract = tree.child(stanza, ns.RETRACT, "retract")
         wanted = "" if retract is None else retract.attributes.get("id", "")
         # Clients find the message that a tombstone belongs to by the id of the retraction: it must have one.
-        if wanted and stanza.id and self.context.database.lane.waiting(account.id) < MOST_WAITING:
-            in_room = stanza.has(ns.MUC_USER, "x")
+        in_room = stanza.has(ns.MUC_USER, "x")
+        retracted = _Retracted(peer, outgoing, wanted, stanza.id or "", row, in_room)
+        waiting = self.context.database.lane.waiting(_author(account, retracted))
+        if wanted and retracted.by and waiting < MOST_WAITING:
             ticket.hold()
-            retracted = _Retracted(peer, outgoing, wanted, stanza.id, row, in_room)
             self.context.spawn(self._retract(account, retracted, ticket))
 
     async def _retract(self, account: Account, wanted: _Retracted, ticket: Ticket) -> None:
-        database = self.context.database
+        """Make a tombstone; until then the retraction is not handled, whatever the state of the database."""
         try:
-            found = await database.lane.run(
-                account.id, database.read, "retracted message", _find, account.id, wanted
-            )
-            if found is not None and await database.write("retract", redact, found, _child(wanted)):
-                wipe(self.context, account, [found.seq])
-                database.scrub_later()
+            while not await self._is_done(account, wanted):
+                await pause(self.context.clock, RETRY)
         except Exception as problem:
             ticket.failed(problem)
             raise
         ticket.committed()
+
+    async def _is_done(self, account: Account, wanted: _Retracted) -> bool:
+        """Make a tombstone, if there is a message for it; false if that is not possible now.
+
+        While the database is faulted it does not have what waits to be written: the message was not found
+        there, its content stayed, and the retraction was acknowledged.
+        """
+        database = self.context.database
+        if database.faulted:
+            return False
+        try:
+            found = await database.lane.run(
+                _author(account, wanted), database.read, "retracted message", _find, account.id, wanted
+            )
+            if found is not None and await database.write("retract", redact, found, _child(wanted)):
+                wipe(self.context, account, [found.seq])
+                database.scrub_later()
+        except FaultError as problem:
+            _log.warn("a retraction in {account} waits: {problem}", account=account, problem=str(problem))
+            return False
+        return True
+
+
+def _author(account: Account, wanted: _Retracted) -> object:
+    """Whose turn is used up; not that of an archive's owner for what others retract."""
+    return account.id if wanted.outgoing else (account.id, wanted.peer.bare.text)
 
 
 def _find(cursor: Cursor, account: int, wanted: _Retracted) -> ArchiveRow | None:
@@ -121,7 +155,7 @@ def _find(cursor: Cursor, account: int, wanted: _Retracted) -> ArchiveRow | None
         before=wanted.row,
         limit=MOST_BACK,
     )
-    for row in rows:
+    for row in islice(rows, MOST_OF_A_NAME):
         message = arrived(row.stanza)
         if message.id == wanted.id and _may_be_retracted(row, message, wanted):
             return row if row.kind < TOMBSTONE else None

@@ -145,10 +145,10 @@ def _canonical(stanza: bytes) -> bytes:
 def containing(
     cursor: Cursor, account: int, peer: str, fragment: bytes, *, outgoing: bool, before: int, limit: int
 ) -> Iterator[ArchiveRow]:
-    """Rows whose stanza has these bytes, newest first, among the last ones before a sequence of one side of a
-    conversation. They are read as far as they are asked for. For the rare message that speaks of an earlier
-    one by the id that its sender gave it (XEP-0424): an index over these ids would cost more with each
-    message.
+    """Rows whose stanza has these bytes in its start tag, newest first, among the last ones before a sequence
+    of one side of a conversation. They are read as far as they are asked for. For the rare message that
+    speaks of an earlier one by the id that its sender gave it (XEP-0424): an index over these ids would cost
+    more with each message.
 
     :param limit: rows to look at, at most; large ones count as several.
     """
@@ -159,7 +159,8 @@ def containing(
             (account, peer, int(outgoing), before, min(PIECE, limit)),
         )
         for seq, stanza in sorted(found, reverse=True):
-            if fragment in stanza:
+            # Before the first child, which begins with what no attribute has.
+            if stanza.find(fragment, 0, stanza.find(b"<", 1)) >= 0:
                 yield from rows(cursor, account, start=seq, end=seq)
         if len(found) < min(PIECE, limit):
             break
