@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from tests.modules.archives import ArchiveConversation
 from tests.modules.conversation import User
@@ -124,6 +127,46 @@ class DeletionTests(ConfigureConversation):
         session = self.account("romeo").sessions[-1]
         queue = session.outbox.queue.entries  # type: ignore[attr-defined]
         self.assertEqual([entry.stanza for entry in queue], [None])
+
+    def held_back(self, name: str) -> Deferred[None]:
+        """The first read of that name is done, and its result waits until this fires."""
+        read = self.server.database.read
+        gate: Deferred[None] = Deferred()
+
+        async def slow(what: str, *args: Any) -> Any:
+            found = await read(what, *args)
+            if what == name and not gate.called:
+                await gate
+            return found
+
+        self.patch(self.server.database, "read", slow)
+        return gate
+
+    def test_page_that_was_read_before(self) -> None:
+        """It waited until a slow client had room, and was sent afterwards"""
+        gate, first = self.held_back("archive page"), self.romeo
+        first.client.take()
+        first.client.send("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>")
+        self.romeo = self.user("romeo/street")
+        self.do("everything", sure="1")
+        gate.callback(None)
+        self.server.settle()
+        got = first.client.take()
+        self.assertIn("<fin ", got)
+        self.assertNotIn("<body>", got)
+
+    def test_backlog_that_was_read_before(self) -> None:
+        """It was given afterwards"""
+        mercutio = self.user("mercutio/street")
+        mercutio.send("<presence type='unavailable'/>")
+        self.chat(self.romeo, "mercutio", "secret6")
+        gate = self.held_back("backlog")
+        mercutio.send("<presence/>")
+        self.romeo = mercutio
+        self.assertIn("1 message", self.do("everything", sure="1"))
+        gate.callback(None)
+        self.server.settle()
+        self.assertNotIn("<body>", mercutio.client.take())
 
     def test_what_nobody_has_fetched_is_not_delivered_any_more(self) -> None:
         mercutio = self.user("mercutio/street")

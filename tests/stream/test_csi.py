@@ -121,9 +121,10 @@ class HoldingTests(SynchronousTestCase):
         fake = Fake()
         fake.give(MAKE["receipt"](1), 77)
         fake.give(MAKE["receipt"](2), 78)
-        fake.give(message(3, f"<x>{RECEIVED}<stanza-id xmlns='urn:xmpp:sid:0' id='abc' by='me'/></x>"))
+        own = f"<stanza-id xmlns='urn:xmpp:sid:0' id='{'ab' * 16}' by='me'/>"
+        fake.give(message(3, f"<x>{RECEIVED}{own}</x>"))
         assert fake.session.inactive is not None
-        fake.session.inactive.forget({77}, [b"abc"])
+        fake.session.inactive.forget({77}, {b"ab" * 16})
         self.assertEqual((fake.sent, fake.confirmed), ([], [77]))
         activate(fake.session)
         self.assertEqual(fake.sent, [(2, 78)])

@@ -24,11 +24,13 @@ class Account:
     :ivar enabled: whether it may log in.
     :ivar sessions: its bound sessions, hibernating ones included, in order of binding.
     :ivar mailbox: what it has not got yet; None for a guest.
+    :ivar erasures: how often messages of its archive were erased while this server ran: what was read before
+        may have their content.
     :ivar password_set_at: when its password changed last while this server ran, by the reactor's clock: a
         login that began before may have been checked with the old one.
     """
 
-    __slots__ = ("__weakref__", "enabled", "id", "jid", "mailbox", "password_set_at", "sessions")
+    __slots__ = ("__weakref__", "enabled", "erasures", "id", "jid", "mailbox", "password_set_at", "sessions")
 
     def __init__(
         self, number: int | None, jid: JID, mailbox: Mailbox | None, *, enabled: bool = True
@@ -36,6 +38,7 @@ class Account:
         self.id = number
         self.jid = jid
         self.enabled = enabled
+        self.erasures = 0
         self.mailbox = mailbox
         self.sessions: list[Session] = []
         self.password_set_at = -1.0

@@ -105,12 +105,12 @@ class Offline(Module):
         """
         database = self.context.database
         while mailbox.has_backlog and _is_ready(session):
-            after, until = mailbox.read_until, mailbox.backlog_until
+            after, until, erasures = mailbox.read_until, mailbox.backlog_until, account.erasures
             rows = await database.read("backlog", archive_delivery.deliverable, account.id, after, SLICE)
             if database.faulted:
                 raise FaultError("what waits to be written would be passed over")
-            # What somebody else owed may have been set free meanwhile, before this place.
-            if mailbox.read_until == after and _is_ready(session):
+            # What somebody else owed may have been set free meanwhile, before this place, or been erased.
+            if (mailbox.read_until, account.erasures) == (after, erasures) and _is_ready(session):
                 self._give(session, mailbox, rows, until)
                 await session.room()
 

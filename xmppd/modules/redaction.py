@@ -63,6 +63,8 @@ def redact(cursor: Cursor, row: ArchiveRow, *children: tuple[str, str, bytes]) -
 def wipe(context: Context, account: Account, rows: Sequence[int]) -> None:
     """Let go of what is in memory of these messages."""
     if rows:
+        # For those who have read them, and wait for a client that does not read.
+        account.erasures += 1
         ids = context.archive.ids_of(account, rows)
         for session in tuple(account.sessions):
             session.forget(frozenset(rows), ids)

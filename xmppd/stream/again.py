@@ -40,8 +40,11 @@ async def _send_all(stream: ClientStream, session: ClientSession) -> None:
     assert queue is not None
     stored: Mapping[int, Stanza] = {}
     known: set[int] = set()
+    erasures = session.account.erasures
     while await _has_room(stream, session) and (entries := queue.next_unsent(SLICE)):
         missing = {entry.row for entry in entries if entry.kept is None and entry.row is not None}
+        if erasures != session.account.erasures:
+            erasures, known = session.account.erasures, set()
         if missing <= known:
             outbox.send_again([_bytes(entry, stored, session) for entry in entries])
             if missing:

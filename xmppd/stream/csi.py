@@ -5,7 +5,7 @@ It stands between a session and its counter: what is held has no number yet, and
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from typing import TYPE_CHECKING, Final
 
 from xmppd.core.classify import Importance, importance
@@ -66,7 +66,7 @@ class Inactive:
             hits.hit("csi_queue")
             self.let_go()
 
-    def forget(self, rows: Collection[int], ids: Collection[bytes]) -> None:
+    def forget(self, rows: Collection[int], ids: Set[bytes]) -> None:
         """Messages were erased: they are not sent any more, nor copies of them.
 
         :param rows: their sequences in the archive, and

@@ -88,7 +88,7 @@ class ClientSession:
 
     def forget(self, rows: Collection[int], ids: Collection[str]) -> None:
         """Messages were erased: let go of what is kept of them for the client."""
-        names = [each.encode() for each in ids]
+        names = {each.encode() for each in ids}
         if self.inactive is not None:
             self.inactive.forget(rows, names)
         if (queue := self.outbox.queue) is not None:

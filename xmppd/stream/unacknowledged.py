@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from itertools import islice
 from typing import NamedTuple
 
@@ -14,6 +15,10 @@ from xmppd.stream.dropped import Dropped
 from xmppd.stream.ledger import MODULUS
 
 __all__ = ["Sent", "TooHigh", "Unacknowledged", "has_copy"]
+
+
+#: Ids as our archives give them, in attributes that we have written.
+_ids_in = re.compile(rb"'([0-9a-f]{32})'").findall
 
 
 class Sent(NamedTuple):
@@ -52,13 +57,16 @@ class TooHigh(Exception):
         self.h, self.sent = h, sent
 
 
-def has_copy(stanza: Stanza, ids: Collection[bytes]) -> bool:
+def has_copy(stanza: Stanza, ids: Set[bytes]) -> bool:
     """Whether a stanza has a copy of one of these messages in it, as carbons and results of queries have.
 
     :param ids: of the messages in the archive.
     """
     inner = stanza.inner
-    return (b"stanza-id" in inner or stanza.has(ns.MAM, "result")) and any(each in inner for each in ids)
+    if b"stanza-id" not in inner and not stanza.has(ns.MAM, "result"):
+        return False
+    # Once through, not once for each id: a queue of results made a step of erasing take 178 ms.
+    return not ids.isdisjoint(_ids_in(inner))
 
 
 class Unacknowledged:
@@ -191,7 +199,7 @@ class Unacknowledged:
             self.kept_bytes -= entry.size
             self.entries[place] = entry._replace(kept=None)
 
-    def forget(self, rows: Collection[int], ids: Collection[bytes], erased: Stanza) -> None:
+    def forget(self, rows: Collection[int], ids: Set[bytes], erased: Stanza) -> None:
         """Messages were erased: what was sent of them keeps its number, and no content.
 
         :param rows: their sequences: they are read again from the archive, which has tombstones.
