@@ -103,6 +103,25 @@ class AccountTests(DirectoryCase):
         self.assertEqual(self.bodies(client), ["one"])
 
 
+class StopTests(ServerCase):
+    def test_nobody_is_ended_who_is_written_down_already(self) -> None:
+        """The last marks ended a session that was there again after the next start"""
+        desk = self.login("bob/desk")
+        self.enable(desk)
+        alice = self.login("alice/x")
+        self.tell(alice, "<message to='bob@localhost' type='chat'><body>owed</body></message>")
+        desk.cut()
+        box = self.account("bob").mailbox
+        assert box is not None
+        ended: list[object] = []
+        self.patch(self.world.server.keeper, "_remember_last", ended.append)
+        self.patch(type(box), "relieve", lambda _: self.account("bob").sessions[0].close())
+        box._moved(box)
+        self.restart()
+        self.assertEqual(ended, [])
+        self.assertEqual(len(self.account("bob").sessions), 1)
+
+
 class RemovalTests(DirectoryCase):
     def remove(self) -> None:
         self.world.wait_for(self.accounts.remove(self.alice))

@@ -106,7 +106,7 @@ class AccountDirectory:
         self._moved: dict[Account, Mailbox] = {}
         #: Accounts that are being removed.
         self._leaving: set[Account] = set()
-        self._writing = LoopingCall(self.write_marks)
+        self._writing = LoopingCall(self._look_at_marks)
         self._clock = self._writing.clock = clock
 
     def of_domain(self, domain: str) -> DomainAccounts:
@@ -133,6 +133,13 @@ class AccountDirectory:
 
     # -- marks
 
+    def _look_at_marks(self) -> None:
+        """Once a second; not at the end, when sessions are written down already."""
+        moved = self._moved
+        self.write_marks()
+        for account, mailbox in moved.items():
+            self._relieve(account, mailbox)
+
     def write_marks(self) -> None:
         """Queue the marks that have moved since the last time."""
         moved, self._moved = self._moved, {}
@@ -143,7 +150,6 @@ class AccountDirectory:
             self.database.append(marks.SAVE, mark.row(number))
             for row in mailbox.take_finished():
                 self.database.append(archive.DELETE_DELIVERED, (number, row))
-            self._relieve(account, mailbox)
 
     def _relieve(self, account: Account, mailbox: Mailbox) -> None:
         try:

@@ -227,6 +227,8 @@ class Hibernation:
         )
         smacks.token = saved.token
         outbox.queue = Unacknowledged(state["sent"], queue)
+        # What was held at the stop is among it.
+        smacks.be_lenient()
         session.ledger = Ledger(saved.handled)
         smacks.watch_ledger()
         if INACTIVE.get(session):

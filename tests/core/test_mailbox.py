@@ -21,6 +21,7 @@ class FakeSession:
     def __init__(self, priority: int | None = 0) -> None:
         self.priority = priority
         self.pressed = self.closed = 0
+        self.is_far_behind = False
         self.sent: list[tuple[Stanza, int | None]] = []
 
     @property

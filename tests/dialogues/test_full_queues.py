@@ -250,6 +250,18 @@ class HeldTests(FullQueueCase):
         self.assertIn("<resumed ", got[0])
         self.assertEqual(self.take(self.alice), [])
 
+    def test_client_that_answers_at_once(self) -> None:
+        """It was no longer resumable once it had said that it has nothing yet, or only some"""
+        for h in (0, 1):
+            phone, _ = self.reconnect("bob", self.token, h)
+            self.acknowledge(phone, h)
+            self.noise(1)
+            self.acknowledge(phone, h)
+            self.noise(1)
+            phone.cut()
+        _, got = self.reconnect("bob", self.token, 19)
+        self.assertIn("<resumed ", got[0])
+
     def test_bound(self) -> None:
         """Nor is it more than that: whoever reads and never acknowledges cannot be resumed"""
         phone = self.come_back()
@@ -263,7 +275,8 @@ class HeldTests(FullQueueCase):
         self.restart(after=5)
         self.alice = self.login("alice/home")
         # Alice's end at the stop was told as well.
-        self.acknowledge(self.come_back(16), 16)
+        self.noise(1)
+        self.acknowledge(self.come_back(17), 17)
 
 
 class BytesTests(FullQueueCase):

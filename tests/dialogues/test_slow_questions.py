@@ -65,4 +65,4 @@ class SlowQuestions(TestCase):
         for number in range(MOST_WAITING + 20):
             alice.send(f"<message type='chat' id='r{number}' to='alice@localhost'>{retract}</message>")
         self.assertEqual(len(self.under_way), 1)
-        self.assertEqual(self.world.database.lane.waiting(1), MOST_WAITING)
+        self.assertEqual(self.world.database.lane.waiting((1, "alice@localhost")), MOST_WAITING)

@@ -274,6 +274,18 @@ class Deadlines(World):
         self.assertIn("(tls_handshake_timeout)", self.goodbye_of(client))
         self.assertEqual(hits.of("tls_handshake_timeout"), before + 1)
 
+    def test_a_handshake_that_ends_too_late(self) -> None:
+        """It brought the stream back to life, until its connection was given up"""
+        self.patch(ClientStream, "handshakeCompleted", lambda _: None)
+        client = self.world.connect()
+        self.world.advance(21)
+        self.assertIs(client.stream.state, State.CLOSED)
+        completed = self._completed
+        completed(client.stream)
+        self.assertIs(client.stream.state, State.CLOSED)
+
+    _completed = staticmethod(ClientStream.handshakeCompleted)
+
     def test_a_registration_that_never_ends(self) -> None:
         client = self.world.connect()
         client.open()

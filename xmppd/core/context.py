@@ -84,6 +84,16 @@ class Session(Protocol):
         :param ids: the ids that they have there; copies carry them.
         """
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the client reads what is written to it."""
+        ...
+
+    @property
+    def is_far_behind(self) -> bool:
+        """Whether so much waits for a client that is away, or comes back, that it is not to become more."""
+        ...
+
     async def room(self) -> None:
         """Done when the client can take more; for whoever sends much at once, between its pieces."""
 

@@ -52,6 +52,7 @@ class Mailbox:
         "_patience",
         "_pressed",
         "_replaying",
+        "_replays",
         "_seen",
         "_shown",
         "backlog_until",
@@ -77,6 +78,7 @@ class Mailbox:
         self.wanted: dict[int, list[Session]] = {}
         self._finished: list[int] = []
         self._replaying: Session | None = None
+        self._replays = 0
         self._held: list[tuple[Stanza, int | None]] = []
         self._held_bytes = 0
         #: Confirmed rows that whoever holds the mark may have above it, and the row that was asked for last.
@@ -159,15 +161,25 @@ class Mailbox:
 
     # -- replay
 
-    def begin_replay(self, session: Session) -> bool:
+    def begin_replay(self, session: Session) -> int:
         """From now on live messages to this session wait until `end_replay`, so that all come in order.
 
-        :returns: False if another session is being given the backlog.
+        It takes over from one that is not to be given more.
+
+        :returns: the number of the replay; 0 if another session is being given the backlog.
         """
+        current = self._replaying
+        if current is not None and current is not session and current.is_far_behind:
+            self.end_replay(current)
         if self._replaying is not None:
-            return False
+            return 0
         self._replaying, self._held_bytes = session, 0
-        return True
+        self._replays += 1
+        return self._replays
+
+    def replays(self, number: int) -> bool:
+        """Whether the replay of that number goes on."""
+        return self._replaying is not None and self._replays == number
 
     def claim(self, session: Session, row: int, *, passing: bool = False) -> bool:
         """Whether a row of the backlog is to be sent to a session, which owes it from now on.

@@ -70,47 +70,50 @@ class Offline(Module):
     def _offer_to_anyone(self, account: Account) -> None:
         ready = [session for session in account.sessions if _is_ready(session)]
         if ready:
-            self._offer(max(ready, key=lambda session: session.priority or 0))
+            self._offer(max(ready, key=lambda session: (not session.is_far_behind, session.priority or 0)))
 
     def _offer(self, session: Session) -> None:
         mailbox = session.account.mailbox
         if mailbox is None or not mailbox.has_backlog or not _is_ready(session):
             return
-        if mailbox.begin_replay(session):
-            self.context.spawn(self._replay(session, session.account, mailbox))
+        if number := mailbox.begin_replay(session):
+            self.context.spawn(self._replay(session, mailbox, number))
 
-    async def _replay(self, session: Session, account: Account, mailbox: Mailbox) -> None:
+    async def _replay(self, session: Session, mailbox: Mailbox, number: int) -> None:
         """Give the backlog to a session; live messages wait behind it, also while it cannot be read."""
         try:
-            while not await self._has_given_all(session, account, mailbox):
+            while not await self._has_given_all(session, mailbox, number):
                 await pause(self.context.clock, RETRY)
         finally:
-            mailbox.end_replay(session)
+            if mailbox.replays(number):
+                mailbox.end_replay(session)
         if mailbox.has_backlog:
-            self._offer_to_anyone(account)
+            self._offer_to_anyone(session.account)
 
-    async def _has_given_all(self, session: Session, account: Account, mailbox: Mailbox) -> bool:
+    async def _has_given_all(self, session: Session, mailbox: Mailbox, number: int) -> bool:
         """Give what can be read; false if that is not all."""
         try:
-            await self._give_all(session, account, mailbox)
+            await self._give_all(session, mailbox, number)
         except StorageError as problem:
-            _log.warn("the backlog of {account} waits: {problem}", account=account, problem=str(problem))
+            _log.warn(
+                "the backlog of {account} waits: {problem}", account=session.account, problem=str(problem)
+            )
             return False
         return True
 
-    async def _give_all(self, session: Session, account: Account, mailbox: Mailbox) -> None:
+    async def _give_all(self, session: Session, mailbox: Mailbox, number: int) -> None:
         """Read the backlog in slices.
 
         :raises StorageError: it cannot be read now.
         """
-        database = self.context.database
-        while mailbox.has_backlog and _is_ready(session):
+        database, account = self.context.database, session.account
+        while mailbox.has_backlog and mailbox.replays(number) and _is_ready(session):
             after, until, erasures = mailbox.read_until, mailbox.backlog_until, account.erasures
             rows = await database.read("backlog", archive_delivery.deliverable, account.id, after, SLICE)
             if database.faulted:
                 raise FaultError("what waits to be written would be passed over")
             # What somebody else owed may have been set free meanwhile, before this place, or been erased.
-            if (mailbox.read_until, account.erasures) == (after, erasures) and _is_ready(session):
+            if (mailbox.read_until, account.erasures) == (after, erasures) and mailbox.replays(number):
                 self._give(session, mailbox, rows, until)
                 await session.room()
 
@@ -129,11 +132,16 @@ class Offline(Module):
                     mailbox.confirm((row.seq,))
                 else:
                     self._send(session, mailbox, row)
+            if not session.has_room:
+                # All of a slice in one go was too much for the buffer: each login was cut again.
+                until = row.seq
+                break
         else:
             if rows:
                 # There may be more; it is seen when the next slice has none.
                 until = rows[-1].seq
-        mailbox.read_to(until)
+        if mailbox.read_until == after:
+            mailbox.read_to(until)
 
     def _send(self, session: Session, mailbox: Mailbox, row: archive_delivery.Delivery) -> None:
         """Send a message as it would have arrived, with its id and the time of its reception."""

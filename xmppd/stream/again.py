@@ -6,7 +6,8 @@ the archive is read in slices, as the client reads them: a long queue holds up n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -14,6 +15,7 @@ from twisted.logger import Logger
 
 from xmppd.core.stanza import Stanza
 from xmppd.storage.errors import StorageError
+from xmppd.stream.outbox import AT_ONCE
 from xmppd.stream.session import ClientSession
 from xmppd.stream.unacknowledged import Sent
 from xmppd.xml.delay import delayed
@@ -45,8 +47,9 @@ async def _send_all(stream: ClientStream, session: ClientSession) -> None:
         missing = {entry.row for entry in entries if entry.kept is None and entry.row is not None}
         if erasures != session.account.erasures:
             erasures, known = session.account.erasures, set()
-        if missing <= known:
-            outbox.send_again([_bytes(entry, stored, session) for entry in entries])
+        ready = _up_to_unknown(entries, known)
+        if ready:
+            outbox.send_again(_as_much_as_fits(_bytes(entry, stored, session) for entry in ready))
             if missing:
                 # Now, so that the next slice is not read before the client has room for it.
                 outbox.flush()
@@ -59,6 +62,28 @@ async def _send_all(stream: ClientStream, session: ClientSession) -> None:
             return
     if session.stream is stream and session.smacks is not None and queue:
         session.smacks.ask()
+
+
+def _up_to_unknown(entries: list[Sent], known: set[int]) -> list[Sent]:
+    """The first entries, as far as what is not in memory has been read."""
+    return list(
+        takewhile(lambda entry: entry.kept is not None or entry.row is None or entry.row in known, entries)
+    )
+
+
+def _as_much_as_fits(stanzas: Iterator[bytes]) -> list[bytes]:
+    """The first ones, so many that the transport may be full.
+
+    Behind them it is asked: fifty large ones in one go were too much for its buffer, and each resumption was
+    cut again.
+    """
+    some, size = [], 0
+    for data in stanzas:
+        some.append(data)
+        size += len(data)
+        if size >= AT_ONCE:
+            break
+    return some
 
 
 async def _has_room(stream: ClientStream, session: ClientSession) -> bool:

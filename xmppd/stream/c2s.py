@@ -139,7 +139,9 @@ class ClientStream(Protocol):
         self.deadline.expect_within(self.services.timeouts.handshake, "tls_handshake_timeout")
 
     def handshakeCompleted(self) -> None:
-        """TLS is there."""
+        """TLS is there; that does not bring back a stream that has been ended meanwhile."""
+        if self.state is State.CLOSED:
+            return
         self.state = State.SECURE
         self.deadline.expect_within(self.services.timeouts.negotiation, "negotiation_timeout")
 

@@ -148,7 +148,7 @@ class Inbox:
         self._receiver.worked(now - began, now)
         if self._paused & HANDLER or self._receiver.is_closed:
             return
-        if self._queue or self.reader.waiting:
+        if (self._queue or self.reader.waiting) and not self._paused & OTHERS:
             self.pause(OTHERS)
             self._clock.callLater(0, self._go_on, OTHERS)
 
@@ -202,7 +202,9 @@ class Inbox:
 
     def _go_on(self, reason: int) -> None:
         self.resume(reason)
-        self._pump(self._clock.seconds())
+        if not self._paused & (HANDLER | OTHERS):
+            # Else whoever it still waits for comes here: two at once handled two items of one stream at once.
+            self._pump(self._clock.seconds())
 
     # -- back-pressure
 

@@ -57,7 +57,8 @@ class Outbox:
         "_then",
         "_turns",
         "_unwritten_rows",
-        "_waiting",
+        "_waiting_for_progress",
+        "_waiting_for_room",
         "_write_buffer",
         "_written_rows",
         "blocked",
@@ -80,7 +81,8 @@ class Outbox:
         self._scheduled = False
         self._unwritten_rows: list[int] = []
         self._written_rows: list[int] = []
-        self._waiting: list[Deferred[None]] = []
+        self._waiting_for_room: list[Deferred[None]] = []
+        self._waiting_for_progress: list[Deferred[None]] = []
         #: What to call once the client has so many stanzas.
         self._then: tuple[int, Callable[[], None]] | None = None
         self.blocked = False
@@ -143,10 +145,28 @@ class Outbox:
         self.blocked = True
 
     def unblock(self) -> None:
-        """The transport has room again."""
+        """The transport has room again.
+
+        It gets no more than it can take: all at once was progress only at its end, and whoever read 12 kB a
+        second was given up as one who reads nothing.
+        """
         self.blocked = self.held
-        self.flush()
-        self._tell_change()
+        while self._pending and not self.blocked:
+            self._write_some()
+        if not self.blocked:
+            self._tell(self._waiting_for_room)
+
+    def _write_some(self) -> None:
+        number = size = 0
+        while number < len(self._pending) and size < AT_ONCE:
+            size += len(self._pending[number])
+            number += 1
+        if number == len(self._pending) or self._framer is None:
+            self.flush()
+            return
+        frames, self._pending = self._pending[:number], self._pending[number:]
+        self._pending_bytes -= size
+        self._framer.write(frames)
 
     def hold(self) -> None:
         """Collect what is sent from now on: something that is not known yet is to be written before it."""
@@ -162,16 +182,21 @@ class Outbox:
 
     def room(self) -> Deferred[None] | None:
         """When the transport has room again, or is gone; None if there is nothing to wait for."""
-        return self.change() if self.blocked else None
+        if not self.blocked:
+            return None
+        self._waiting_for_room.append(Deferred())
+        return self._waiting_for_room[-1]
 
-    def change(self) -> Deferred[None]:
-        """When the transport has room again or is gone, more is acknowledged, or all is sent again."""
-        self._waiting.append(Deferred())
-        return self._waiting[-1]
+    def progress(self) -> Deferred[None]:
+        """When more is acknowledged, all is sent again, or the session is over."""
+        self._waiting_for_progress.append(Deferred())
+        return self._waiting_for_progress[-1]
 
-    def _tell_change(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
+    @staticmethod
+    def _tell(waiting: list[Deferred[None]]) -> None:
+        told = waiting[:]
+        waiting.clear()
+        for each in told:
             each.callback(None)
 
     # -- connections come and go
@@ -187,7 +212,7 @@ class Outbox:
         self._pending, self._pending_bytes = [], 0
         if self.queue is not None:
             self._count_what_was_sent_before(self.queue)
-        self._tell_change()
+        self._tell(self._waiting_for_room)
 
     def _count_what_was_sent_before(self, queue: Unacknowledged) -> None:
         """What no byte of this connection has confirmed gets a number, and is sent again on the next one."""
@@ -212,8 +237,8 @@ class Outbox:
             self.confirm(rows)
         if self._then is not None and self.queue.has(self._then[0]):
             self._call()
-        if self._waiting:
-            self._tell_change()
+        if self._waiting_for_progress:
+            self._tell(self._waiting_for_progress)
 
     def heard(self) -> None:
         """A byte has come from the client: without stream management it has what was written before.
@@ -244,10 +269,11 @@ class Outbox:
         for data in stanzas:
             self._put(data)
         if not self.queue.unsent:
-            self._tell_change()
+            self._tell(self._waiting_for_progress)
 
     def take_unacknowledged(self) -> list[Sent]:
         """What the client never acknowledged, once; with that the queue is empty."""
         self._written_rows, self._unwritten_rows = [], []
-        self._tell_change()
+        self._tell(self._waiting_for_room)
+        self._tell(self._waiting_for_progress)
         return [] if self.queue is None else self.queue.take()

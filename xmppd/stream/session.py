@@ -101,11 +101,20 @@ class ClientSession:
         Of several who wait, one after the other goes on, as long as there is room.
         """
         while not self.ended:
-            far_behind = self.smacks is not None and self.smacks.is_far_behind
-            waiting = self.outbox.change() if far_behind else self.outbox.room()
+            waiting = self.outbox.progress() if self.is_far_behind else self.outbox.room()
             if waiting is None:
                 break
             await waiting
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the client reads what is written to it."""
+        return not self.outbox.blocked
+
+    @property
+    def is_far_behind(self) -> bool:
+        """Whether so much waits for a client that is away, or comes back, that it is not to become more."""
+        return self.smacks is not None and self.smacks.is_far_behind
 
     def once_received(self, call: Callable[[], None]) -> None:
         """Call once the client certainly has all that it was sent until now."""

@@ -96,10 +96,10 @@ class Smacks:
         "_answers_due",
         "_ask_after",
         "_asked_at",
-        "_back",
         "_clock",
         "_expired",
         "_expiry",
+        "_is_lenient",
         "_limits",
         "_recount",
         "_session",
@@ -133,8 +133,8 @@ class Smacks:
         self._answers_due = 0
         self._tell_more = False
         self._asked_at: int | None = None
-        #: Whether the client has come back and acknowledged nothing since.
-        self._back = False
+        #: Whether twice as much may be kept: what was held for the client as well, until less is left of it.
+        self._is_lenient = False
         self._answer_timer: Any = None
         self._expiry: Any = None
         self._turn: DeferredLock | None = None
@@ -210,12 +210,13 @@ class Smacks:
         if number is None:
             raise StreamError("invalid-xml", "h must be a number below 2**32")
         asked_at, self._asked_at = self._asked_at, None
-        self._back = False
         try:
             self._session.outbox.acknowledged(number)
         except TooHigh as problem:
             self._recount.too_high(self._session.jid.text, number, problem.sent)
             raise too_high(self.xmlns, problem) from None
+        if self._is_lenient and self._fits():
+            self._is_lenient = False
         if asked_at is not None:
             self._recount.answered(self._session.jid.text, number, asked_at)
 
@@ -226,13 +227,12 @@ class Smacks:
         if queue is None:
             return
         number, limits = len(queue), self._limits
-        if self._asked_at is None and number >= self._ask_after:
+        if self._asked_at is None and number >= self._ask_after and not queue.unsent:
             self.ask()
         if number <= limits.queue and queue.kept_bytes <= limits.queue_bytes:
             # As nearly always; the rest asks more.
             return
-        # Whoever has just come back is sent what was held beside all that was kept.
-        most = 2 if self._back else 1
+        most = 2 if self._is_lenient else 1
         positions = POSITIONS * limits.queue
         if queue.fits(most * limits.queue, most * limits.queue_bytes) and number <= positions:
             return
@@ -240,6 +240,14 @@ class Smacks:
             self._overflow(queue)
         if self._session.stream is not None and not queue.unsent:
             queue.trim(limits.queue // 2, limits.queue_bytes // 2, positions)
+
+    def be_lenient(self) -> None:
+        """Whoever comes back is sent what was held for them beside all that was kept: that is no overflow."""
+        self._is_lenient = True
+
+    def _fits(self) -> bool:
+        queue, limits = self._session.outbox.queue, self._limits
+        return queue is None or (len(queue) <= limits.queue and queue.kept_bytes <= limits.queue_bytes)
 
     @property
     def is_far_behind(self) -> bool:
@@ -340,7 +348,7 @@ class Smacks:
         outbox.queue.begin_again()
         outbox.acknowledged(h)
         self._recount.again += outbox.queue.unsent
-        self._back = True
+        self.be_lenient()
         activate(session)
 
     def _forget_question(self) -> None:
