@@ -13,6 +13,7 @@ from tests.modules.archives import ArchiveConversation
 from xmppd.admin import archive_commands, cli, views
 from xmppd.admin.wire import CommandError
 from xmppd.modules import retention
+from xmppd.storage import archive as store
 from xmppd.storage.archive import TOMBSTONE
 from xmppd.storage.errors import FaultError
 from xmppd.testing import InProcessServer
@@ -108,6 +109,16 @@ class ExportTests(ArchiveCase):
         self.assertEqual([done for _, done, _ in self.reports], [2, 4, 4])
         self.assertEqual({total for _, _, total in self.reports}, {4})
 
+    def test_names_that_are_too_long_for_a_file(self) -> None:
+        """They made the export of everybody else fail as well"""
+        names = ["a" * 250, "a" * 251]
+        for name in names:
+            self.account(name)
+        self.export()
+        files = sorted(path.name for path in self.folder.iterdir())
+        self.assertEqual(len(files), 5)
+        self.assertEqual(len([name for name in files if name.startswith("a" * 100)]), 2)
+
     def test_where_the_server_may_not_write(self) -> None:
         self.refuse("usage", "export", folder="relative")
         self.assertIn("No such file", self.refuse("not-allowed", "export", folder="/nowhere/at/all"))
@@ -185,6 +196,50 @@ class ImportTests(ArchiveCase):
         self.assertEqual(self.history("romeo"), ["a", "b", "c"])
         self.assertEqual([row.seq - rows[0].seq for row in rows], [0, 1, 2])
         self.assertEqual(self.call("import", file=self.file("romeo"))["known"], 3)
+
+    def test_many_of_one_moment(self) -> None:
+        """Each was compared with all before it: a thousand held the writer for a minute"""
+        parsed: list[bytes] = []
+        canonical = store._canonical
+        self.patch(store, "_canonical", lambda stanza: (parsed.append(stanza), canonical(stanza))[1])
+        bodies = [str(number) for number in range(400)]
+        self.write_file("romeo", *(self.result(body, "2025-06-01T00:00:00Z") for body in bodies))
+        self.assertEqual(self.call("import", file=self.file("romeo"))["messages"], 400)
+        self.assertEqual(self.history("romeo"), bodies)
+        self.assertEqual(self.call("import", file=self.file("romeo"))["known"], 400)
+        self.assertLess(len(parsed), 4000)
+
+    def test_what_looks_like_a_tombstone(self) -> None:
+        """Anybody can write that, and something beside it: it could be deleted by nothing"""
+        self.romeo.send(
+            "<message to='juliet@example.org' type='chat' id='s'><body>secret</body>"
+            "<retracted xmlns='urn:xmpp:message-retract:1'/></message>"
+        )
+        self.export()
+        other = self.other()
+        self.call("import", other, file=self.file("juliet"))
+        answer = self.call("delete", other, jid="juliet@example.org")
+        self.assertEqual(answer["messages"], 1)
+        self.server.stop()
+        self.server = other
+        self.assertEqual(self.history("juliet"), [""])
+
+    def test_ids_of_another_installation(self) -> None:
+        """XEP-0359: they lead nowhere here, and are left out"""
+        own = "<stanza-id xmlns='urn:xmpp:sid:0' by='romeo@example.org' id='old'/>"
+        abroad = "<stanza-id xmlns='urn:xmpp:sid:0' by='room@rooms.example' id='theirs'/>"
+        result = self.result("x", "2025-06-01T00:00:00Z").replace("</message>", f"{own}{abroad}</message>")
+        self.write_file("romeo", result)
+        self.call("import", file=self.file("romeo"))
+        (row,) = self.rows("romeo")
+        self.assertNotIn(b"id='old'", row.stanza)
+        self.assertIn(b"id='theirs'", row.stanza)
+
+    def test_what_comes_before_something_wrong(self) -> None:
+        results = [self.result(body, "2025-06-01T00:00:00Z") for body in ("a", "b")]
+        self.write_file("romeo", *results, "<wrong>")
+        self.refuse("bad-request", "import", file=self.file("romeo"))
+        self.assertEqual(self.history("romeo"), ["a", "b"])
 
     def test_what_is_imported_comes_before_what_was_there_and_is_found(self) -> None:
         self.chat(self.romeo, "juliet", "new")

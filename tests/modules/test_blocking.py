@@ -99,6 +99,11 @@ class ListTests(BlockingCase):
         self.set("unblock")
         self.assertEqual(self.get(), "")
 
+    def test_address_that_no_key_has_room_for(self) -> None:
+        """PostgreSQL failed with a traceback, and a database of SQLite with it could not be moved there"""
+        (answer,) = self.set("block", f"{'y' * 1000}@b.example/{'x' * 1020}")
+        self.assertIn("<not-acceptable ", answer)
+
     def test_lists_survive_a_restart(self) -> None:
         self.block(ROMEO, "example.net")
         self.user("juliet/street")

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from xmppd.core.jid import JID
 from xmppd.testing import InProcessServer
 
 
@@ -101,6 +102,51 @@ class FaultTests(TestCase):
         again.bind("desk")
         got = again.ask("<presence/>")
         self.assertEqual(1, got.count("<body>second</body>"))
+
+    def test_what_was_given_back_does_not_count_as_waiting(self) -> None:
+        """It used up what may wait beside the history, for good"""
+        self.fault()
+        hint = "<no-permanent-store xmlns='urn:xmpp:hints'/>"
+        self.alice.send(f"<message to='bob@localhost' type='chat' id='s'><body>second</body>{hint}</message>")
+        for _ in range(20):
+            self.world.advance(1)
+        self.assertIn("id='s'", self.alice.take())
+        account = self.world.server.registry.account(JID.parse("bob@localhost"))
+        assert account is not None
+        assert account.mailbox is not None
+        self.assertEqual(account.mailbox.passing, set())
+
+    def test_sender_who_was_blocked_meanwhile(self) -> None:
+        """XEP-0191: what had waited came right behind the answer"""
+        self.fault()
+        self.say("second")
+        alice = "<block xmlns='urn:xmpp:blocking'><item jid='alice@localhost'/></block>"
+        self.bob.send(f"<iq type='set' id='b'>{alice}</iq>")
+        self.heal()
+        for _ in range(5):
+            self.world.advance(1)
+        got = self.bob.take()
+        self.assertIn(" type='result' id='b'", got)
+        self.assertNotIn("second", got)
+
+    def test_message_that_cannot_go_on(self) -> None:
+        """Those behind it do"""
+        self.fault()
+        self.say("second")
+        self.say("third")
+        hooks = self.world.server.hosts["localhost"].hooks
+        run_after = hooks.run_after
+
+        def fail_once(event: Any, stage: Any) -> bool:
+            if event.stanza.id == "second":
+                raise ValueError("broken in a test")
+            return run_after(event, stage)
+
+        self.patch(hooks, "run_after", fail_once)
+        self.heal()
+        self.world.advance(3)
+        self.assertIn("third", self.bob.take())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_requests_without_the_disk_go_on(self) -> None:
         """A ping is answered whatever the disk does."""

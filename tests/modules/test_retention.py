@@ -243,6 +243,24 @@ class QuotaTests(RetentionConversation):
         self.assertEqual(romeo.take(), [])
         self.assertEqual(self.history("juliet"), ["2", "3", "4", "a", "b"])
 
+    def test_mark_that_is_not_written_down_yet(self) -> None:
+        """Once all is delivered nobody is refused, however soon the archive is looked at"""
+        romeo, juliet = self.user("romeo/orchard"), self.user("juliet/balcony")
+        juliet.send("<presence type='unavailable'/>")
+        for number in range(6):
+            self.chat(romeo, "juliet", str(number))
+        romeo.take()
+        self.server.advance(retention.LOOK_AGAIN + 0.5)
+        juliet.client.send("<presence/>")
+        self.server.settle()
+        juliet.client.send(" ")
+        self.chat(romeo, "juliet", "a")
+        juliet.client.send(" ")
+        self.assertIsNone(self.module()._full.get(self.account("juliet")))
+        self.server.advance(retention.LOOK_AGAIN + 1)
+        self.chat(romeo, "juliet", "b")
+        self.assertEqual(romeo.take(), [])
+
     def test_there_is_room_again_once_it_is_given_up(self) -> None:
         romeo = self.user("romeo/orchard")
         for number in range(6):

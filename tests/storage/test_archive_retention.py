@@ -104,12 +104,11 @@ class RetentionTests(Archives):
     def test_a_full_archive_begins_with_what_is_not_delivered(self) -> None:
         self.add(1, 2, 3)
 
-        def is_full(keep: int) -> bool:
+        def is_full(keep: int, mark: Mark | None = None) -> bool:
             with self.store.transaction() as cursor:
-                return archive_retention.is_full(cursor, self.account, keep)
+                return archive_retention.is_full(cursor, self.account, keep, mark or Mark(0))
 
         self.assertEqual([is_full(4), is_full(3), is_full(2)], [False, True, True])
         with self.store.transaction() as cursor:
-            self.assertFalse(archive_retention.is_full(cursor, self.other, 1))
-            marks.save(cursor, self.account, Mark(0, frozenset((1,))))
-        self.assertFalse(is_full(3))
+            self.assertFalse(archive_retention.is_full(cursor, self.other, 1, Mark(0)))
+        self.assertFalse(is_full(3, Mark(0, frozenset((1,)))))

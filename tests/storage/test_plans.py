@@ -124,7 +124,7 @@ CALLS: dict[str, Callable[[Cursor], object]] = {
     "archive_retention.expirable": lambda c: archive_retention.expirable(
         c, (1, 2), history_before=0, offline_before=9_000, keep=10
     ),
-    "archive_retention.is_full": lambda c: archive_retention.is_full(c, 1, 5),
+    "archive_retention.is_full": lambda c: archive_retention.is_full(c, 1, 5, Mark(0)),
     "archive_retention.usage": lambda c: archive_retention.usage(c, 1),
     "archive.greatest": archive.greatest,
     "archive_ids.load_key": archive_ids.load_key,

@@ -266,6 +266,16 @@ class SearchTests:
         self.put(batch)
         self.assertEqual(self.in_index("word"), [1, 3])
 
+    def test_what_is_restored_meanwhile_is_found(self) -> None:
+        """The position moved past it"""
+        self.say("word", first=10)
+        batch = self.batch()
+        with self.store.transaction() as cursor:
+            archive.restore(cursor, [message(1, 5, stanza=stanza("word"))])
+        self.put(batch)
+        self.fill()
+        self.assertEqual((self.in_index("word"), self.found("word")), ([5, 10], [5, 10]))
+
     def test_an_archive_erased_meanwhile_leaves_nothing(self) -> None:
         self.say("word")
         batch = self.batch()

@@ -6,6 +6,7 @@ large an archive is.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,10 +18,12 @@ from xmppd.core import ns
 from xmppd.core.account import Account
 from xmppd.core.context import Archive, Context, Database, Host
 from xmppd.core.jid import JID, InvalidJID
+from xmppd.core.stanza import Stanza
 from xmppd.core.units import PERIODS, parse_amount
 from xmppd.modules.archive_configure import read_moment
 from xmppd.modules.redaction import Scope, erase
 from xmppd.modules.retention import retention_of
+from xmppd.modules.stanza_ids import without_ids
 from xmppd.storage import archive as store
 from xmppd.storage import archive_query, archive_retention
 from xmppd.storage.archive import GROUPCHAT, TOMBSTONE, ArchiveRow
@@ -34,6 +37,8 @@ __all__ = ["Archives", "build_archive"]
 PAGE: Final = 200
 #: Bytes of a file that are read at once.
 PIECE: Final = 64 << 10
+#: Bytes of the name of a file, without its end; a file system has 255.
+LONGEST_NAME: Final = 200
 
 
 class Accounts(Protocol):
@@ -156,7 +161,7 @@ class _ArchiveCommands:
             raise _cannot(folder, error) from None
         files = []
         for account in chosen:
-            path = folder / f"{account.jid}.xml"
+            path = folder / _file_of(account.jid)
             try:
                 written = await self._export(account, path, report)
             except OSError as error:
@@ -252,7 +257,9 @@ class _ArchiveCommands:
             return None
         if not 0 < found.received <= self._server.now() * 1_000_000:
             return None
-        return _row_of(account.jid, account.id, found)
+        # The ids that another installation gave lead nowhere here (XEP-0359).
+        message = without_ids(found.message, lambda by: by.domain in self._server.hosts)
+        return _row_of(account.jid, account.id, found.received, message)
 
     # -- expiry and deletion
 
@@ -296,26 +303,42 @@ class _ArchiveCommands:
         return {"jid": account.jid.text, "messages": deleted}
 
 
-def _row_of(own: JID, number: int, found: ArchivedMessage) -> ArchiveRow | None:
-    message, sender, to = found.message, found.message.sender, found.message.to or own
+def _row_of(own: JID, number: int, received: int, message: Stanza) -> ArchiveRow | None:
+    sender, to = message.sender, message.to or own
     if sender is None or own not in (sender.bare, to.bare):
         return None
     outgoing = to.bare != own
     peer, mine = (to, sender) if outgoing else (sender, to)
-    erased = not message.children or message.has(ns.RETRACT, "retracted")
     message.to = to
     return ArchiveRow(
         number,
-        found.received,
+        received,
         peer.bare.text,
         peer.resource,
         mine.resource,
         int(outgoing),
         history=1,
         deliver=0,
-        kind=TOMBSTONE * erased + GROUPCHAT * (message.message_type == "groupchat"),
+        kind=TOMBSTONE * _is_tombstone(message) + GROUPCHAT * (message.message_type == "groupchat"),
         stanza=message.standing_alone(),
     )
+
+
+def _is_tombstone(message: Stanza) -> bool:
+    """Whether nothing is left of a message; anybody can write something beside what says so."""
+    return all(
+        (namespace, name) == (ns.RETRACT, "retracted") and message.inner[:end].endswith(b"/>")
+        for namespace, name, _, end in message.children
+    )
+
+
+def _file_of(jid: JID) -> str:
+    """The name of an account's file; names of files are shorter than those of accounts may be."""
+    text = str(jid)
+    if len(text.encode()) > LONGEST_NAME:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+        text = f"{text.encode()[: LONGEST_NAME - 40].decode(errors='ignore')}-{digest}"
+    return f"{text}.xml"
 
 
 def _parse(text: str) -> JID:

@@ -46,6 +46,9 @@ __all__ = ["Blocking", "Options", "is_blocked", "matches"]
 #: Whether a session has asked for the list, and is told of changes.
 INTERESTED: Final[Slot[bool]] = Slot("blocking.interested", False)
 
+#: Bytes of an address in a list: PostgreSQL has no more than 2,700 in its keys.
+LONGEST: Final = 2000
+
 #: What the limit is called where it is counted.
 MOST_ITEMS: Final = "blocking.items"
 hits.declare(MOST_ITEMS)
@@ -231,6 +234,8 @@ class Blocking(Module):
             raise StanzaError("bad-request", "An item without jid") from None
         except InvalidJID:
             raise StanzaError("jid-malformed", "One of the addresses is none") from None
+        if any(len(jid.text.encode()) > LONGEST for jid in found):
+            raise StanzaError("not-acceptable", f"An address of more than {LONGEST} bytes cannot be blocked")
         return {jid.text: None for jid in found}
 
     def _push(self, account: Account, name: str, jids: Iterable[str]) -> None:

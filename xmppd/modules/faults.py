@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from twisted.logger import Logger
+
 from xmppd.core.context import Context
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import MessageArriving
 from xmppd.core.hooks import Stage
 from xmppd.core.module import Module, on
+from xmppd.modules.blocking import is_blocked
 from xmppd.routing.delivery import decide
 from xmppd.storage.errors import FullError
 
 __all__ = ["Faults"]
+
+_log = Logger()
 
 #: Seconds that a message waits for the database before its sender gets an error.
 PATIENCE: Final = 5.0
@@ -63,10 +68,18 @@ class Faults(Module):
         assert stanza.to is not None
         # Who was there when it came may be gone by now.
         event.decision = decide(stanza.message_type, stanza.to, account.sessions)
+        if is_blocked(self.context.host, account, stanza.sender):
+            # Since it came; it is stored, and passed over.
+            if event.row is not None and account.mailbox is not None:
+                account.mailbox.wait(event.row)
+            return
         try:
             self.context.hooks.run_after(event, Stage.ARCHIVE)
         except StanzaError as problem:
             self.context.router.refuse(event.stanza, problem)
+        except Exception:
+            # What waits behind it goes on.
+            _log.failure("a message that had waited for the database")
 
     def on_fault(self, error: BaseException) -> None:
         """Another attempt has failed: whoever has waited long enough is told."""
@@ -79,6 +92,8 @@ class Faults(Module):
         still = []
         for event, row, since in self._held:
             if now - since >= PATIENCE and self.context.archive.withdraw(event.account, row):
+                if event.account.mailbox is not None:
+                    event.account.mailbox.passing.discard(row)
                 self.context.router.refuse(event.stanza, problem)
             else:
                 still.append((event, row, since))

@@ -81,7 +81,9 @@ async def erase(
     :returns: how many were erased.
     """
     erased, after = 0, scope.start
-    end = context.archive.latest if scope.end is None else scope.end
+    # What was imported may be newer than what this server has stored itself.
+    now = max(context.archive.latest, int(context.now() * 1_000_000))
+    end = now if scope.end is None else scope.end
     while True:
         following, rows = await context.database.write(
             "erase messages", _erase_some, account.id, scope.peer, after, end

@@ -221,7 +221,14 @@ class Retention(Module):
         before = await read("beyond the quota", archive_retention.beyond, account.id, keep)
         deleted = 0 if before is None else await self._expire(account, before)
         mailbox = account.mailbox
-        if mailbox is not None and await read("full archive", archive_retention.is_full, account.id, keep):
+        if mailbox is not None and await read(
+            "full archive",
+            archive_retention.is_full,
+            account.id,
+            keep,
+            # On the disk it is up to a second old.
+            Mark(mailbox.mark, frozenset(mailbox.confirmed)),
+        ):
             self._full[account] = mailbox.mark, self.context.clock.seconds()
         else:
             self._full.pop(account, None)

@@ -13,7 +13,7 @@ from xmppd.core.module import Module, Xep, on
 from xmppd.core.stanza import Child, Stanza
 from xmppd.xml import tree
 
-__all__ = ["StanzaIds"]
+__all__ = ["StanzaIds", "without_ids"]
 
 #: Ids of a message whose givers are looked at.  A message passes one or two archives; whoever makes up more
 #: makes work, and loses them all.
@@ -33,8 +33,8 @@ def _by(stanza: Stanza, child: Child) -> JID | None:
         return None
 
 
-def _strip(stanza: Stanza, ours: Callable[[JID], bool]) -> Stanza:
-    """Without the ids that claim to be by one of ours, or by nobody who could be asked."""
+def without_ids(stanza: Stanza, ours: Callable[[JID], bool]) -> Stanza:
+    """A message without the ids that claim to be by one of ours, or by nobody who could be asked."""
 
     too_many = sum(map(_is_id, stanza.children)) > MOST_IDS
 
@@ -61,7 +61,7 @@ class StanzaIds(Module):
         """What a local user sends must not carry ids of anybody here."""
         if event.stanza.has(ns.STANZA_ID, "stanza-id"):
             is_local = self.context.registry.is_local
-            event.stanza = _strip(event.stanza, lambda by: is_local(by.domain))
+            event.stanza = without_ids(event.stanza, lambda by: is_local(by.domain))
 
     @on(MessageArriving, Stage.STRIP)
     def strip_arrived(self, event: MessageArriving) -> None:
@@ -73,6 +73,6 @@ class StanzaIds(Module):
             sender, is_local = event.stanza.sender, self.context.registry.is_local
             from_here = sender is not None and is_local(sender.domain)
             ours = (event.account.jid, self.context.domain)
-            event.stanza = _strip(
+            event.stanza = without_ids(
                 event.stanza, lambda by: by.bare in ours if from_here else is_local(by.domain)
             )

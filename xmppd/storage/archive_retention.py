@@ -141,11 +141,13 @@ def _has_more(cursor: Cursor, account: int, number: int) -> bool:
     return int(cursor.fetchone()[0]) > number
 
 
-def is_full(cursor: Cursor, account: int, keep: int) -> bool:
-    """Whether a quota is used up, and the oldest row may not go because it is still to be delivered."""
+def is_full(cursor: Cursor, account: int, keep: int, mark: Mark) -> bool:
+    """Whether a quota is used up, and the oldest row may not go because it is still to be delivered.
+
+    :param mark: what the account has got.
+    """
     if keep and beyond(cursor, account, keep - 1) is None:
         return False
-    mark = marks.load(cursor, account)
     cursor.execute(
         "SELECT seq, deliver FROM archive WHERE account = ? ORDER BY seq LIMIT 1",
         (account,),

@@ -138,6 +138,9 @@ def add_batch(cursor: Cursor, batch: Batch) -> None:
         (account, after, through),
     )
     there = {row[0] for row in cursor.fetchall()}
+    if not there.issubset(row[0] for row in rows):
+        # Imported since the batch was read: its next try has them. They were never found otherwise.
+        return
 
     def add(index: Index) -> None:
         index.add(cursor, account, [row for row in rows if row[0] in there])

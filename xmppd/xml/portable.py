@@ -83,7 +83,7 @@ class PortableReader:
 
     def __init__(self, limits: Limits) -> None:
         self.skipped = 0
-        self._limits = limits
+        self._limits, self._problem = limits, ""
         self._gate = Gate()
         self._found: list[ArchivedMessage] = []
         #: Names of the open elements outside of results.
@@ -100,24 +100,34 @@ class PortableReader:
         parser.CharacterDataHandler = self._text
 
     def feed(self, data: bytes) -> list[ArchivedMessage]:
-        """The messages that end in this piece.
+        """The messages that end in this piece; what is wrong behind them is told by the next call.
 
         :raises PortableError: if it is no such file, or more than the limits allow.
         """
+        self._tell_problem()
         try:
             self._parse(data)
         except expat.ExpatError as error:
-            raise PortableError(f"not well-formed: {error}") from None
+            self._problem = f"not well-formed: {error}"
         except StreamError as error:
-            raise PortableError(error.text or error.condition) from None
+            self._problem = error.text or error.condition
+        except PortableError as error:
+            self._problem = str(error)
         found, self._found = self._found, []
+        if not found:
+            self._tell_problem()
         return found
+
+    def _tell_problem(self) -> None:
+        if self._problem:
+            raise PortableError(self._problem)
 
     def close(self) -> None:
         """The file ends.
 
         :raises PortableError: if something is missing.
         """
+        self._tell_problem()
         if not self._ended:
             raise PortableError("the end is missing")
 
