@@ -140,6 +140,25 @@ class PlaceTests(RefusedCase):
         why = "no socket can be made there (No such file or directory)"
         self.assertEqual(line, f"xmppd: xmppd.toml: server.admin_socket: {place}: {why}; set another path\n")
 
+    def test_sessions_of_the_last_run_outlive_it(self) -> None:
+        """A start that failed had taken them up, and they were gone"""
+        process = self.start(BIN / "xmppd")
+        assert process.stdout is not None
+        while "adduser" not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGTERM)
+        self.output(process)
+        path = self.folder / "data" / "xmppd.sqlite"
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute(
+                "INSERT INTO account (id, name, domain, state, created)"
+                " VALUES (1, 'a', 'localhost', 'active', 0)"
+            )
+            database.execute("INSERT INTO session VALUES (1, 'token', 0, 4000000000, '{}')")
+        self.refused("--set", "server.admin_socket=none/such.sock")
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            self.assertEqual(database.execute("SELECT payload FROM session").fetchall(), [("{}",)])
+
     def test_server_of_a_database(self) -> None:
         """The password in its address is not told."""
         address = f"postgresql://me:secret@127.0.0.1:{postgres.server().port}/x"

@@ -118,6 +118,8 @@ class Hibernation:
     ) -> None:
         self._database, self._registry, self._router = database, registry, router
         self._services, self._hosts = services, hosts
+        #: Whether the sessions of the last run are taken up, which is done once.
+        self.has_begun = False
 
     # -- stop
 
@@ -183,6 +185,7 @@ class Hibernation:
 
         Those whose time is over end now as they would have ended: others see them, and wait for answers.
         """
+        self.has_begun = True
         now = self._services.now()
         accounts = {account.id: account for account in self._registry.accounts()}
         remembered_until = int(now + store.REMEMBERED_FOR)

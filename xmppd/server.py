@@ -94,6 +94,11 @@ class Server:
     # -- start and stop
 
     async def start(self) -> None:
+        """Begin to work."""
+        await self.open()
+        await self.take_up()
+
+    async def open(self) -> None:
         """Open the database, read the accounts, start the modules of every domain."""
         await self.database.open(PATIENCE)
         self.database.observe(Pressure(self.services))
@@ -103,6 +108,9 @@ class Server:
             self.hosts[name] = self._make_host(JID.parse(name), settings)
         for host in self.hosts.values():
             await host.start()
+
+    async def take_up(self) -> None:
+        """Take up the sessions of the last run, which can be done once: whatever may fail comes before."""
         await self.hibernation.wake()
         self.keeper.start(self.reactor, self.services.streams)
         self.watch.start()

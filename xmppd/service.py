@@ -133,11 +133,14 @@ class XmppdService(Service):
 
     async def _start(self) -> None:
         assert self._server is not None
-        await self._server.start()
-        self._started = True
+        await self._server.open()
         admin = AdminFactory(self._server.commands())
         admin_socket = admin.listen(self._reactor, self._config.server.socket)
+        admin_socket.stopReading()
         self._ports.append((None, admin_socket))
+        await self._server.take_up()
+        self._started = True
+        admin_socket.startReading()
         for endpoint, port in self._ports:
             if endpoint is not None:
                 tune(port, self._server.services.lines)
@@ -261,6 +264,9 @@ class XmppdService(Service):
         self._ports = []
         if self._server is None or self.failed:
             return
+        if self._starting is not None and self._server.hibernation.has_begun:
+            # The sessions of the last run are being taken up, and are to be written down again.
+            await self._starting
         if not self._started:
             if self._starting is not None:
                 self._starting.cancel()

@@ -305,9 +305,11 @@ class TicketTests(OnPostgreSQL, StorageTestCase):
     """What became of a transaction is asked for by another connection."""
 
     def setUp(self) -> None:
-        self.store = self.make_store()
+        url = self.make_url()
+        self.store = BlockingStore(dialect_of(url))
+        self.addCleanup(self.store.close)
         self.dialect, self.connection = self.store.dialect, self.store.connection
-        self.other = psycopg.connect(server().url(), autocommit=True)
+        self.other = psycopg.connect(url, autocommit=True)
         self.addCleanup(self.other.close)
 
     def write_something(self) -> str:
@@ -321,6 +323,20 @@ class TicketTests(OnPostgreSQL, StorageTestCase):
         ticket = self.write_something()
         self.dialect.commit(self.connection)
         self.assertTrue(self.dialect.was_committed(self.other, ticket))
+
+    def test_number_that_was_given_out_again(self) -> None:
+        """A crash of the server forgets numbers: another transaction of the same one was taken for it"""
+        ticket = self.write_something()
+        self.dialect.rollback(self.connection)
+        (number,) = self.other.execute("SELECT pg_current_xact_id()::text").fetchone() or ("",)
+        self.assertFalse(self.dialect.was_committed(self.other, f"{number} {ticket.split()[1]}"))
+
+    def test_number_that_was_not_given_out_again(self) -> None:
+        """The server refuses to say anything of it; nobody waited for would have used it up"""
+        ticket = self.write_something()
+        self.dialect.rollback(self.connection)
+        future = int(ticket.split()[0]) + 1_000_000
+        self.assertFalse(self.dialect.was_committed(self.other, f"{future} {ticket.split()[1]}"))
 
     def test_rolled_back(self) -> None:
         ticket = self.write_something()

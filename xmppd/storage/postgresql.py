@@ -1,8 +1,9 @@
 """PostgreSQL, by psycopg 3."""
 
+import secrets
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -34,6 +35,15 @@ PATIENCE = "2s"
 def placeholders(sql: str) -> str:
     """Our SQL in psycopg's spelling."""
     return sql.replace("%", "%%").replace("?", "%s")
+
+
+_WRITE_MARK: Final = (
+    "WITH mark AS (INSERT INTO meta (name, value)"
+    " SELECT 'group', %s WHERE pg_current_xact_id_if_assigned() IS NOT NULL"
+    " ON CONFLICT (name) DO UPDATE SET value = excluded.value)"
+    " SELECT pg_current_xact_id_if_assigned()::text"
+)
+"""Each group that writes leaves a mark, in one statement with the question for its number."""
 
 
 class PostgreSQLCursor:
@@ -213,16 +223,27 @@ class PostgreSQL(Dialect):
             cursor.execute(statement.sql, rows[0])
 
     def ticket(self, connection: Any) -> str | None:
-        """The number of the transaction; None if it has written nothing."""
-        row = connection.execute("SELECT pg_current_xact_id_if_assigned()::text").fetchone()
-        return None if row is None or row[0] is None else str(row[0])
+        """The number of the transaction, and what it has just written down about itself; None if it has
+        written nothing."""
+        mark = secrets.token_hex(8)
+        row = connection.execute(_WRITE_MARK, (mark,)).fetchone()
+        return None if row is None or row[0] is None else f"{row[0]} {mark}"
 
     def was_committed(self, connection: Any, ticket: str) -> bool:
-        """The server remembers what became of recent transactions."""
-        row = connection.execute("SELECT pg_xact_status(%s::xid8)", (ticket,)).fetchone()
-        if row[0] not in ("committed", "aborted"):
-            raise FaultError(f"PostgreSQL cannot tell yet what became of transaction {ticket}")
-        return bool(row[0] == "committed")
+        """The mark of a transaction is there if it took place, and nobody else has written since.
+
+        Its number alone says nothing after a crash of the server, which gives the same one out again: another
+        transaction of that number was committed, and with it messages that were nowhere.
+        """
+        number, mark = ticket.split()
+        try:
+            (status,) = connection.execute("SELECT pg_xact_status(%s::xid8)", (number,)).fetchone()
+        except psycopg.errors.InvalidParameterValue:
+            status = "not given out again yet"
+        if status == "in progress":
+            raise FaultError(f"PostgreSQL cannot tell yet what became of transaction {number}")
+        row = connection.execute("SELECT value FROM meta WHERE name = 'group'").fetchone()
+        return row is not None and row[0] == mark
 
     def interrupt(self, connection: Any) -> None:
         """Ask the server to cancel."""
