@@ -139,6 +139,11 @@ class Mailbox:
         """Nobody is there: the row waits on the disk."""
         self.latest = self.backlog_until = max(self.latest, row)
 
+    def pass_over(self, row: int) -> None:
+        """Nobody is to get a row that has just come."""
+        self.latest = max(self.latest, row)
+        self.confirm((row,))
+
     def shown_to(self, session: Session) -> list[tuple[int, bool]]:
         """Rows that wait although this session has been sent them, and whether it has acknowledged them."""
         return [(row, row in self._seen) for row, shown in self._shown.items() if shown is session]

@@ -93,14 +93,15 @@ class Archive(Module):
         flipped = any((part.uri, part.name) == (ns.MAM, "flip-page") for part in payload.elements())
         plain = not flipped and not text
         catches_up = session is not None and plain and await reads_on(database, session, account, query)
-        erasures = -1
-        while erasures != account.erasures:
+        while True:
             erasures = account.erasures
             page = await database.lane.run(account.id, self._find, account, query, named, text)
             await self._turnstile.turn()
             if session is not None:
                 # Others of its pages may have been sent meanwhile.
                 await session.room()
+            if not account.has_erased(erasures, [row[0] for row in page.rows]):
+                break
         if session is not None:
             self._send(session, account, payload.attributes.get("queryid"), page.rows, flipped=flipped)
             if catches_up:

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from xmppd.core.context import Context
 from xmppd.core.errors import StanzaError
-from xmppd.core.events import MessageArriving
+from xmppd.core.events import BacklogHolds, MessageArriving
 from xmppd.core.hooks import Stage
 from xmppd.core.module import Module, on
 from xmppd.modules.blocking import is_blocked
@@ -71,7 +71,7 @@ class Faults(Module):
         if is_blocked(self.context.host, account, stanza.sender):
             # Since it came; it is stored, and passed over.
             if event.row is not None and account.mailbox is not None:
-                account.mailbox.wait(event.row)
+                account.mailbox.pass_over(event.row)
             return
         try:
             self.context.hooks.run_after(event, Stage.ARCHIVE)
@@ -80,6 +80,9 @@ class Faults(Module):
         except Exception:
             # What waits behind it goes on.
             _log.failure("a message that had waited for the database")
+            if event.row is not None and account.mailbox is not None:
+                account.mailbox.wait(event.row)
+                self.context.hooks.run(BacklogHolds(account))
 
     def on_fault(self, error: BaseException) -> None:
         """Another attempt has failed: whoever has waited long enough is told."""

@@ -64,7 +64,7 @@ def wipe(context: Context, account: Account, rows: Sequence[int]) -> None:
     """Let go of what is in memory of these messages."""
     if rows:
         # For those who have read them, and wait for a client that does not read.
-        account.erasures += 1
+        account.note_erased(rows)
         ids = context.archive.ids_of(account, rows)
         for session in tuple(account.sessions):
             session.forget(frozenset(rows), ids)

@@ -129,6 +129,9 @@ class Retraction(Module):
             found = await database.lane.run(
                 _author(account, wanted), database.read, "retracted message", _find, account.id, wanted
             )
+            if found is None and database.faulted:
+                # The fault began meanwhile: what waits to be written was not seen.
+                return False
             if found is not None and await database.write("retract", redact, found, _child(wanted)):
                 wipe(self.context, account, [found.seq])
                 database.scrub_later()

@@ -45,8 +45,9 @@ async def _send_all(stream: ClientStream, session: ClientSession) -> None:
     erasures = session.account.erasures
     while await _has_room(stream, session) and (entries := queue.next_unsent(SLICE)):
         missing = {entry.row for entry in entries if entry.kept is None and entry.row is not None}
-        if erasures != session.account.erasures:
-            erasures, known = session.account.erasures, set()
+        if session.account.has_erased(erasures, known):
+            known = set()
+        erasures = session.account.erasures
         ready = _up_to_unknown(entries, known)
         if ready:
             outbox.send_again(_as_much_as_fits(_bytes(entry, stored, session) for entry in ready))

@@ -134,15 +134,15 @@ class PortableReader:
     # -- events
 
     def _parse(self, data: bytes) -> None:
-        whole = self._gate.feed(data)
+        whole, problem = bounded_namespaces(self._gate.feed(data))
+        # What stands before something wrong comes first.
+        self._expat.Parse(whole)
+        if problem is not None:
+            raise StreamError(*problem)
         if self._gate.problem is not None:
             raise StreamError(*self._gate.problem)
         if len(self._gate.kept) > self._limits.stanza_bytes:
             raise self._beyond("stanza_bytes")
-        whole, problem = bounded_namespaces(whole)
-        if problem is not None:
-            raise StreamError(*problem)
-        self._expat.Parse(whole)
 
     def _beyond(self, limit: str) -> PortableError:
         name = self._limits.name(limit)
