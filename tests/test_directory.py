@@ -233,6 +233,25 @@ class RemovalTests(DirectoryCase):
         self.assertRaises(StorageError, self.world.wait_for, self.accounts.remove(self.alice))
         self.assertTrue(self.may_log_in("alice"))
 
+    def test_contacts_of_whoever_stays(self) -> None:
+        """In memory there were none until the next start"""
+        alice = self.login("alice/x")
+        item = "<query xmlns='jabber:iq:roster'><item jid='bob@localhost' name='Bob'/></query>"
+        alice.ask(f"<iq type='set' id='r'>{item}</iq>")
+        self.patch(store, "remove", self.fails)
+        self.assertRaises(StorageError, self.world.wait_for, self.accounts.remove(self.alice))
+        self.world.settle()
+        again = self.login("alice/y")
+        self.assertIn("name='Bob'", again.ask("<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>"))
+
+    def test_account_that_could_not_be_disabled(self) -> None:
+        """It was, until the next start"""
+        self.patch(store, "set_state", self.fails)
+        for enabled in (False, True):
+            change = self.accounts.set_enabled(self.alice, enabled)
+            self.assertRaises(StorageError, self.world.wait_for, change)
+            self.assertTrue(self.account("alice").enabled)
+
     @staticmethod
     def fails(*_: object) -> None:
         raise FaultError("disk full")

@@ -13,7 +13,7 @@ from xmppd.auth.passwords import Credential, derive_all
 from xmppd.core.account import REMOVED, Account
 from xmppd.core.context import Session
 from xmppd.core.errors import StanzaError, StreamError
-from xmppd.core.events import AccountCreated, AccountRemoved, AccountRemoving, BacklogHolds
+from xmppd.core.events import AccountCreated, AccountRemoved, AccountRemoving, AccountStays, BacklogHolds
 from xmppd.core.jid import JID
 from xmppd.core.mailbox import Mailbox
 from xmppd.host import Host
@@ -247,6 +247,7 @@ class AccountDirectory:
             await self.database.write("remove account", store.remove, account.id)
         except StorageError:
             account.enabled = enabled
+            self._hosts[jid.domain].hooks.run(AccountStays(account))
             raise
         finally:
             self._leaving.discard(account)
@@ -298,9 +299,13 @@ class AccountDirectory:
         """
         account = self.require(jid)
         state = store.AccountState.ACTIVE if enabled else store.AccountState.DISABLED
-        account.enabled = enabled
+        before, account.enabled = account.enabled, enabled
         assert account.id is not None
-        await self.database.write("set state", store.set_state, account.id, state)
+        try:
+            await self.database.write("set state", store.set_state, account.id, state)
+        except StorageError:
+            account.enabled = before
+            raise
         if not enabled:
             self._end_sessions(account, "The account was disabled")
 

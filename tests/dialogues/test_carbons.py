@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from tests.dialogues.case import ServerCase
 from tests.modules.conversation import Conversation, User
+from xmppd.core import ns
 
 ROMEO = "romeo@example.org"
 JULIET = "juliet@example.org"
@@ -158,3 +160,25 @@ class CarbonsDialogue(Conversation):
         self.juliet.send(f"<message to='{ROMEO}/orchard' type='chat'><body>b</body>{forged}</message>")
         for copy in self.garden.take():
             self.assertNotEqual(stanza_id(copy), "forged")
+
+
+class DeadSessionTests(ServerCase):
+    """S9: what a session that dies has not acknowledged."""
+
+    def test_device_that_has_a_copy(self) -> None:
+        """It was given the original as well, without an id by which its client could tell"""
+        alice, pad = self.login("alice/home"), self.login("bob/pad")
+        phone = self.login("bob/phone", presence="5")
+        pad.ask("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+        self.enable(phone)
+        pad.take()
+        hint = f"<no-store xmlns='{ns.HINTS}'/>"
+        self.tell(alice, f"<message to='bob@localhost' type='chat' id='m'><body>hi</body>{hint}</message>")
+        self.assertEqual(self.bodies(pad), ["hi"])
+        phone.cut()
+        for _ in range(70):
+            self.world.advance(10)
+            pad.send(" ")
+        self.assertEqual(len(self.account("bob").sessions), 1)
+        self.assertEqual(self.bodies(pad), [])
+        self.assertNotIn("type='error'", alice.take())

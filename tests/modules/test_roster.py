@@ -474,6 +474,36 @@ class VersionTests(JulietTests):
         self.assert_whole(f"{(account.id or 0) + 1}-1")
 
 
+class FaultTests(JulietTests):
+    """While the database can store nothing."""
+
+    async def fail_group(self, _units: Any) -> Outcome:
+        return Outcome(fault=FaultError("disk full"))
+
+    def test_version_that_is_not_on_the_disk(self) -> None:
+        """A client was told that nothing has changed, and never heard of the change"""
+        self.juliet.set_item(ROMEO)
+        with mock.patch.object(self.server.database, "run_group", self.fail_group):
+            self.juliet.client.send(
+                f"<iq type='set' id='1'><query xmlns='jabber:iq:roster'>{NURSE}</query></iq>"
+            )
+            self.server.advance(1)
+            self.chamber.client.send(
+                "<iq type='get' id='get'><query xmlns='jabber:iq:roster' ver='1-1'/></iq>"
+            )
+            self.server.advance(1)
+            self.assertIn("nurse@example.com", "".join(self.chamber.take()))
+        self.server.advance(10)
+
+
+class LongAddressTests(JulietTests):
+    def test_address_that_no_key_has_room_for(self) -> None:
+        """PostgreSQL failed with a traceback, and everybody's roster was sent anew"""
+        long = f"{'y' * 1000}@b.example/{'x' * 1020}"
+        (answer,) = self.juliet.set_item(f"<item jid='{long}'/>")
+        self.assertIn("<not-acceptable ", answer)
+
+
 class GuestTests(Conversation):
     """A guest has a roster as long as the stream."""
 

@@ -161,6 +161,26 @@ class ProbeTests(Conversation):
                 self.come()
 
 
+class RevokedTests(Conversation):
+    """Who was a contact."""
+
+    def test_presence_that_was_directed_to_them(self) -> None:
+        """It was in force until the session ended: they could ask for more"""
+        romeo, juliet = self.user("romeo/orchard"), self.user("juliet/balcony")
+        romeo.send("<presence to='juliet@example.org'/>")
+        juliet.send("<presence type='subscribe' to='romeo@example.org'/>")
+        for kind in ("subscribed", "unsubscribed"):
+            romeo.send(f"<presence type='{kind}' to='juliet@example.org'/>")
+        juliet.take()
+        romeo.take()
+        juliet.send("<presence type='probe' to='romeo@example.org/orchard'/>")
+        juliet.send(
+            "<iq type='get' id='v' to='romeo@example.org/orchard'><query xmlns='jabber:iq:version'/></iq>"
+        )
+        self.assertNotIn("<presence from='romeo@example.org/orchard' to='juliet", "".join(juliet.take()))
+        self.assertEqual(romeo.take(), [])
+
+
 class RequestTests(Conversation):
     """A request to a resource is for those who see it (section 8.5.3.1)."""
 

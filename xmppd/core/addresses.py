@@ -13,8 +13,10 @@ from twisted.internet.defer import Deferred
 from xmppd.core.context import Clock
 from xmppd.core.jid import JID
 
-__all__ = ["parse_all"]
+__all__ = ["LONGEST_LISTED", "parse_all"]
 
+#: Bytes of an address in a list: PostgreSQL has no more than 2,700 in its keys.
+LONGEST_LISTED: Final = 2000
 #: Seconds after which the others have their turn.
 LONGEST: Final = 0.005
 

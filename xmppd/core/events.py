@@ -19,6 +19,7 @@ __all__ = [
     "AccountCreated",
     "AccountRemoved",
     "AccountRemoving",
+    "AccountStays",
     "BacklogHolds",
     "IqArriving",
     "IqSending",
@@ -203,6 +204,13 @@ class AccountRemoving:
 
     account: Account
     ticket: Ticket
+
+
+@dataclass(slots=True)
+class AccountStays:
+    """An account was to be removed, and could not: what was done for its leave is to be undone."""
+
+    account: Account
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, cast
 
 from xmppd.core import ns
 from xmppd.core.account import Account
-from xmppd.core.addresses import parse_all
+from xmppd.core.addresses import LONGEST_LISTED, parse_all
 from xmppd.core.context import Context, Host
 from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError
@@ -45,9 +45,6 @@ __all__ = ["Blocking", "Options", "is_blocked", "matches"]
 
 #: Whether a session has asked for the list, and is told of changes.
 INTERESTED: Final[Slot[bool]] = Slot("blocking.interested", False)
-
-#: Bytes of an address in a list: PostgreSQL has no more than 2,700 in its keys.
-LONGEST: Final = 2000
 
 #: What the limit is called where it is counted.
 MOST_ITEMS: Final = "blocking.items"
@@ -234,8 +231,9 @@ class Blocking(Module):
             raise StanzaError("bad-request", "An item without jid") from None
         except InvalidJID:
             raise StanzaError("jid-malformed", "One of the addresses is none") from None
-        if any(len(jid.text.encode()) > LONGEST for jid in found):
-            raise StanzaError("not-acceptable", f"An address of more than {LONGEST} bytes cannot be blocked")
+        if any(len(jid.text.encode()) > LONGEST_LISTED for jid in found):
+            text = f"An address of more than {LONGEST_LISTED} bytes cannot be blocked"
+            raise StanzaError("not-acceptable", text)
         return {jid.text: None for jid in found}
 
     def _push(self, account: Account, name: str, jids: Iterable[str]) -> None:

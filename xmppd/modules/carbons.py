@@ -166,6 +166,8 @@ def _copy_received(stanza: Stanza, account: Account, delivered: Sequence[Session
     if answered and private:
         others = _in_room(others, peer, _nick_of_first(delivered, peer))
     if is_carbon_eligible(stanza, room_private=private, sent=False, answers_eligible=answered).yes:
+        # Who has a copy is not given the original when somebody else dies with it.
+        stanza.holders += len(others)
         _copy("received", stanza, account, others)
         for session in delivered:
             _remember("received", stanza, peer, session)

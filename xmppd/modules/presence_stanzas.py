@@ -82,10 +82,22 @@ def hide_effort(clock: Clock, ticket: Ticket) -> None:
 
 
 def hide_presence(router: Router, account: Account, viewer: JID) -> None:
-    """Send unavailable presence of all available sessions to someone who may not see more of it."""
+    """Send unavailable presence of all sessions that they know of to someone who may not see more of it.
+
+    That ends what a session has shown them by itself as well: an ex-contact could go on asking for it.
+    """
     for session in tuple(account.sessions):
-        if session.presence is not None:
+        if _forget_directed(session, viewer) or session.presence is not None:
             router.arrive(unavailable(session.jid, viewer))
+
+
+def _forget_directed(session: Session, viewer: JID) -> bool:
+    """Whether a session had sent presence to a contact, or to a resource of theirs."""
+    bare, directed = viewer.bare.text, DIRECTED.get(session) or {}
+    shown = [text for text in directed if text == bare or text.startswith(f"{bare}/")]
+    for text in shown:
+        del directed[text]
+    return bool(shown)
 
 
 def has_directed(session: Session, viewer: JID) -> bool:

@@ -168,7 +168,8 @@ class RosterChanges:
             changes = await self._context.database.read(
                 "roster changes", store.changes_since, account.id, version
             )
-            if changes is None or len(changes) > MOST_CHANGES:
+            if changes is None or len(changes) > MOST_CHANGES or self._context.database.faulted:
+                # While it is faulted the disk does not have the newest ones.
                 return None
             if current == roster.version:
                 return [push(roster, change.version, element_of(change)) for change in changes]

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from xmppd.core import ns
 from xmppd.core.account import Account
+from xmppd.core.addresses import LONGEST_LISTED
 from xmppd.core.errors import StanzaError
 from xmppd.core.jid import JID, InvalidJID
 from xmppd.core.limits import Limits
@@ -92,6 +93,9 @@ def read_wish(query: Element, account: Account, limits: Limits) -> Wish:
         return Wish(jid, True, "", ())
     if jid == account.jid:
         raise StanzaError("not-allowed", "Nobody is their own contact")
+    if len(jid.text.encode()) > LONGEST_LISTED:
+        text = f"An address of more than {LONGEST_LISTED} bytes cannot be a contact"
+        raise StanzaError("not-acceptable", text)
     name = items[0].getAttribute("name") or ""
     _check_length(name, limits)
     return Wish(jid, False, name, _read_groups(items[0], limits))

@@ -12,6 +12,7 @@ from xmppd.core.counters import hits
 from xmppd.core.errors import StanzaError
 from xmppd.core.events import (
     AccountRemoving,
+    AccountStays,
     PresenceArriving,
     PresenceSending,
     SessionAvailable,
@@ -207,6 +208,12 @@ class Subscription(Module):
         """Take leave of all contacts."""
         ticket = event.ticket
         self._keeper.use(event.account, lambda roster: self._leave_all(roster, ticket), None, ticket)
+
+    @on(AccountStays)
+    def stays(self, event: AccountStays) -> None:
+        """The roster is what the disk has: that it was empty was in memory only."""
+        self._keeper.begin_era()
+        self._keeper.forget(event.account)
 
     @on(SessionEnded, Stage.COPY)
     def ended(self, event: SessionEnded) -> None:
