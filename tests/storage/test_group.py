@@ -37,7 +37,7 @@ class GroupTests:
 
     def meta(self) -> dict[str, str]:
         with self.store.transaction() as cursor:
-            cursor.execute("SELECT name, value FROM meta WHERE name <> 'schema_version'")
+            cursor.execute("SELECT name, value FROM meta WHERE name NOT IN ('schema_version', 'group')")
             return dict(cursor.fetchall())
 
     def archived(self) -> list[int]:
