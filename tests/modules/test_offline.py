@@ -31,6 +31,16 @@ class OfflineCase(ServerCase):
         """A session of Bob's that is not available yet."""
         return self.login(f"bob/{name}", presence=False)
 
+    def unreadable(self) -> Any:
+        """The database cannot be read, until this is restored."""
+
+        async def fail(*_: Any) -> None:
+            raise FaultError("broken in a test")
+
+        return self.patch(
+            self.world.server.hosts["localhost"].modules["offline"].context.database, "read", fail
+        )
+
     def appear(self, client: Client, priority: int = 0) -> list[str]:
         """The bodies that a client gets when it becomes available."""
         client.take()
@@ -332,15 +342,9 @@ class ReplayTests(OfflineCase):
         """It is tried again"""
         self.write("one")
         desk = self.bound("desk")
-        database: Any = self.world.server.hosts["localhost"].modules["offline"].context.database
-        read = database.read
-
-        async def fail(*_: Any) -> None:
-            raise FaultError("broken in a test")
-
-        database.read = fail
+        fault = self.unreadable()
         self.assertEqual(self.appear(desk), [])
-        database.read = read
+        fault.restore()
         self.world.advance(5)
         self.world.settle()
         self.assertEqual(self.bodies(desk), ["one"])
@@ -349,15 +353,9 @@ class ReplayTests(OfflineCase):
         """What was held went out when a read failed, before the backlog"""
         self.write("one", "two")
         desk = self.bound("desk")
-        database: Any = self.world.server.hosts["localhost"].modules["offline"].context.database
-        read = database.read
-
-        async def fail(*_: Any) -> None:
-            raise FaultError("broken in a test")
-
-        database.read = fail
+        fault = self.unreadable()
         self.assertEqual(self.appear(desk), [])
-        database.read = read
+        fault.restore()
         self.write("three")
         self.world.advance(5)
         self.world.settle()
@@ -368,15 +366,9 @@ class ReplayTests(OfflineCase):
         """Another one gets it, once"""
         self.write("one")
         desk, pad = self.bound("desk"), self.bound("pad")
-        database: Any = self.world.server.hosts["localhost"].modules["offline"].context.database
-        read = database.read
-
-        async def fail(*_: Any) -> None:
-            raise FaultError("broken in a test")
-
-        database.read = fail
+        fault = self.unreadable()
         self.appear(desk)
-        database.read = read
+        fault.restore()
         self.write("two")
         desk.cut()
         self.assertEqual(self.appear(pad), ["one", "two"])
