@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from twisted.internet.defer import Deferred
-
 from xmppd.core.context import Clock
 from xmppd.core.jid import JID
+from xmppd.core.pauses import pause
 
 __all__ = ["LONGEST_LISTED", "parse_all"]
 
@@ -30,8 +29,6 @@ async def parse_all(texts: Iterable[str], clock: Clock) -> list[JID]:
     for text in texts:
         found.append(JID.parse(text))
         if clock.seconds() - began > LONGEST:
-            turn: Deferred[None] = Deferred()
-            clock.callLater(0, turn.callback, None)
-            await turn
+            await pause(clock, 0)
             began = clock.seconds()
     return found
